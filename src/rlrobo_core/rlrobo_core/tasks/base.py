@@ -1,0 +1,78 @@
+"""What a task is: a scene, an instruction, reward terms and success, all on scene state.
+
+A task never touches a simulator. The simulator builds `Task.objects`, places them as
+`Task.sample` says and hands back a `SceneState`; the task judges it. So MuJoCo, Isaac Lab
+and LIBERO share one definition of reward and success.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneObject:
+    """A thing in the scene besides the arm and the table. Lengths in metres, mass in kg."""
+
+    name: str
+    shape: Literal["box", "cylinder", "sphere", "marker"]
+    """`marker` is seen but touches nothing: a ball on a thin stand, so that one camera can
+    tell its depth."""
+    size: tuple[float, ...]
+    """box: half extents xyz; cylinder: radius, half height; sphere, marker: radius."""
+    rgba: tuple[float, float, float, float]
+    mass: float = 0.0
+    friction: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class InitialScene:
+    """How one episode starts; everything random about it is drawn in `Task.sample`."""
+
+    object_pose: dict[str, Array]
+    """name -> f64[7], base frame."""
+    instruction: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneState:
+    """True state of N scenes, base frame. What rewards and experts see; the policy does not."""
+
+    ee_pose_N: Array
+    """f64[N, 7], tool centre point."""
+    ee_velocity_N: Array
+    """f64[N, 3] [m/s]."""
+    gripper_width_N: Array
+    """f64[N] [m]."""
+    object_pose: dict[str, Array]
+    """name -> f64[N, 7]."""
+    object_velocity: dict[str, Array]
+    """name -> f64[N, 3] [m/s]; zero for markers."""
+
+
+class Task(Protocol):
+    """One file a task; `TASKS` in `tasks/__init__.py` is the registry."""
+
+    name: str
+    objects: tuple[SceneObject, ...]
+    action_dims: tuple[str, ...]
+    """Which of x, y, z, gripper the policy commands; the others hold (gripper: closed)."""
+    max_steps: int
+    control_hz: float
+    max_step: float
+    """Largest commanded translation a control step and axis [m]."""
+    reward_weights: dict[str, float]
+
+    def sample(self, rng: np.random.Generator) -> InitialScene: ...
+
+    def reward_terms(self, before: SceneState, after: SceneState) -> dict[str, Array]:
+        """Unweighted terms, name -> f64[N], of the step from `before` to `after`."""
+        ...
+
+    def success(self, state: SceneState) -> NDArray[np.bool_]: ...

@@ -1,0 +1,138 @@
+"""The records that flow through rlrobo, from camera image to policy update.
+
+A rollout is a dialogue of two batched records: an `ObservationBatch` asks (and says what
+became of the previous actions), an `ActionBatch` answers. Everything is paired by
+`(group, rollout, step)`, never by arrival order, so a recorded bag replays unchanged.
+
+Shape legend (used in names everywhere):
+    _N  observations in a batch           _M  actions in a batch (M = sum of samples_N)
+    _C  cameras                           _T  action tokens of one action
+    _G  rollouts of one group             _K  reward terms
+Poses are [x, y, z, qx, qy, qz, qw] in the robot's base frame, metres, unit quaternion xyzw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Phase = Literal["train", "eval"]
+Form = Literal["trajectory", "branch"]
+
+HELD_OUT = 2**31
+"""Seeds from here upwards are held out: evaluation uses them, training never does."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRequest:
+    """What the trainer asks the simulation for: some groups of rollouts, all under one policy."""
+
+    request_id: int
+    """Counts up by one; observations and actions that answer the request carry it."""
+    iteration: int
+    """The update that these rollouts are for."""
+    phase: Phase
+    form: Form
+    """`trajectory`: the members of a group run on by themselves from a common start.
+    `branch`: after every step all members continue from the state of one of them."""
+    task: str
+    seed: int
+    """Group `g` starts from `numpy.random.default_rng((seed, g))`; see `HELD_OUT`."""
+    group_ids: tuple[int, ...]
+    group_size: int
+    min_policy_version: int
+    """Actions of an older policy do not answer this request."""
+    temperature: float
+    """Sampling temperature; 0 takes the most likely action."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observations:
+    """N camera observations. Row n speaks for the `samples_N[n]` rollouts
+    `rollout_N[n], rollout_N[n] + 1, …` of its group, which are in the same state there
+    (at a common start, or at a branching point), so that it is rendered and encoded once."""
+
+    image_NC: NDArray[np.uint8]
+    """u8[N, C, H, W, 3], RGB."""
+    ee_pose_N: NDArray[np.float32]
+    """f32[N, 7], measured pose of the tool centre point."""
+    gripper_width_N: NDArray[np.float32]
+    """f32[N], measured distance of the fingers [m]."""
+    instruction_N: tuple[str, ...]
+    group_N: NDArray[np.int64]
+    rollout_N: NDArray[np.int32]
+    samples_N: NDArray[np.int32]
+    step_N: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.group_N)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcomes:
+    """What became of M actions."""
+
+    group_M: NDArray[np.int64]
+    rollout_M: NDArray[np.int32]
+    step_M: NDArray[np.int32]
+    reward_M: NDArray[np.float32]
+    """f32[M], the weighted sum of the terms."""
+    reward_term_names: tuple[str, ...]
+    reward_term_MK: NDArray[np.float32]
+    """f32[M, K], unweighted."""
+    terminated_M: NDArray[np.bool_]
+    truncated_M: NDArray[np.bool_]
+    success_M: NDArray[np.bool_]
+    chosen_M: NDArray[np.bool_]
+    """False for a branch that the episode did not go on with; always True in trajectories."""
+
+    def __len__(self) -> int:
+        return len(self.group_M)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObservationBatch:
+    """One message a control step, for all environments: the outcomes of the last actions and
+    the observations that wait for the next ones. `last` closes the request (N may be 0)."""
+
+    sequence: int
+    """Counts up by one a message of this publisher; a gap is a lost message."""
+    request: RolloutRequest
+    observations: Observations
+    outcomes: Outcomes
+    last: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActionBatch:
+    """The answer to one `ObservationBatch`: one action for each rollout that it speaks for,
+    in the order of its rows."""
+
+    sequence: int
+    request_id: int
+    policy_version: int
+    group_M: NDArray[np.int64]
+    rollout_M: NDArray[np.int32]
+    step_M: NDArray[np.int32]
+    token_MT: NDArray[np.int32]
+    """i32[M, T], ids in the model's vocabulary."""
+    logprob_MT: NDArray[np.float32]
+    """f32[M, T], log-probabilities under the distribution that was sampled from: logits over
+    the allowed action tokens of each position, divided by the request's temperature (by 1
+    where that is 0). The trainer computes its own in the same way."""
+    target_M: NDArray[np.float32]
+    """f32[M, 8], end-effector target: pose (7) and gripper width [m]."""
+
+    def __len__(self) -> int:
+        return len(self.group_M)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyUpdate:
+    """A new policy: the file of safetensors that holds its weights."""
+
+    version: int
+    path: str
