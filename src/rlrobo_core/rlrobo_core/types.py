@@ -70,6 +70,18 @@ class Observations:
     def __len__(self) -> int:
         return len(self.group_N)
 
+    @property
+    def row_M(self) -> NDArray[np.int64]:
+        """i64[M], the row that speaks for each rollout that waits for an action."""
+        return np.repeat(np.arange(len(self)), self.samples_N)
+
+    @property
+    def rollout_M(self) -> NDArray[np.int32]:
+        """i32[M], the rollouts that wait for an action, in the order of an answer's rows."""
+        first_M = np.repeat(np.cumsum(self.samples_N) - self.samples_N, self.samples_N)
+        offset_M = np.arange(len(first_M)) - first_M
+        return (self.rollout_N[self.row_M] + offset_M).astype(np.int32)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
