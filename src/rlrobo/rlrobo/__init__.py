@@ -1,0 +1,1 @@
+"""Bringup of rlrobo: the command and the launch interpreter."""

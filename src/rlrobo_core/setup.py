@@ -1,0 +1,20 @@
+from setuptools import find_packages, setup
+
+PACKAGE = "rlrobo_core"
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="Records, tasks, rewards, action codecs and image preprocessing of rlrobo",
+    maintainer="The rlrobo developers",
+    maintainer_email="rlrobo@example.org",
+    license="Apache-2.0",
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
+    zip_safe=False,
+)

@@ -1,0 +1,27 @@
+from setuptools import find_packages, setup
+
+PACKAGE = "rlrobo_train"
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="Online GRPO for vision-language policies: losses, trainer, warm start, node",
+    maintainer="The rlrobo developers",
+    maintainer_email="rlrobo@example.org",
+    license="Apache-2.0",
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
+    zip_safe=False,
+    entry_points={
+        "console_scripts": [
+            "train = rlrobo_train.node:main",
+            "warm_start = rlrobo_train.warm_start:main",
+            "local = rlrobo_train.local:main",
+        ]
+    },
+)
