@@ -1,0 +1,252 @@
+"""Serves rollout requests on a simulator: who is asked next, what became of each action.
+
+The worlds are organised as slots of `group_size` worlds. A slot runs one group; when the
+group is done it takes the request's next one. What a group sees and gets depends on the
+request's seed and its own id alone, never on the slot it ran in or on how many there are.
+
+Shape legend as in `rlrobo_core.types`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlrobo_core.tasks import SceneState, Task
+from rlrobo_core.types import ActionBatch, ObservationBatch, Observations, Outcomes, RolloutRequest
+from rlrobo_sim.outcomes import judge, merge_weights, no_outcomes
+from rlrobo_sim.simulator import Simulator
+from rlrobo_sim.states import initial_scene, put, take
+
+FORMS = ("trajectory", "branch")
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """The worlds that run one group, one world a member."""
+
+    group: int
+    instruction: str
+    worlds_G: NDArray[np.int64]
+    running_G: NDArray[np.bool_]
+    """Members that wait for an action; they are all on the same step."""
+    step: int = 0
+
+    def rows(self, form: str) -> list[tuple[int, int]]:
+        """(first rollout, how many it speaks for) of each observation row: a single row where
+        all members are in the same state, else one for each that is running."""
+        if form == "branch" or self.step == 0:
+            return [(0, len(self.worlds_G))]
+        return [(int(member), 1) for member in np.flatnonzero(self.running_G)]
+
+
+class RolloutEngine:
+    """Runs the groups of a request, one batched control step for each batch of actions.
+
+    `start` and `act` return the next batch; `pending` is the one returned last, to be
+    published again when no answer came. The simulator stays the caller's to close.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        task: Task,
+        group_size: int,
+        reward_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        """`reward_weights` replaces some of the task's weights. ValueError if the worlds
+        cannot be divided into groups or a weight names no reward term of the task."""
+        check_group_size(simulator.num_worlds, group_size)
+        self.simulator = simulator
+        self.task = task
+        self.reward_weights = merge_weights(task, reward_weights or {})
+        self.pending: ObservationBatch | None = None
+        self._sequence = 0
+        self._queue: deque[int] = deque()
+        self._slots: list[Slot] = []
+        self._state = simulator.state(range(simulator.num_worlds))
+        """Of all worlds, always current."""
+
+    @property
+    def state(self) -> SceneState:
+        """True state of the M rollouts that wait for an action, in the order of an answer's
+        rows: for scripted experts and recorders, never for the policy."""
+        return take(self._state, self._worlds_M())
+
+    def start(self, request: RolloutRequest) -> ObservationBatch:
+        """Begin a request; one in progress is given up. ValueError names what is wrong."""
+        check_request(request, self.task, self.simulator.num_worlds)
+        self._queue = deque(request.group_ids)
+        self._slots = []
+        worlds = np.arange(self.simulator.num_worlds)
+        self._open(request, list(worlds.reshape(-1, request.group_size)))
+        return self._ask(request, no_outcomes(self.reward_weights))
+
+    def act(self, actions: ActionBatch) -> ObservationBatch | None:
+        """Execute the answer to the pending batch and return the next one. None, and nothing
+        happens, for any other message: another request's, an older policy's, a repeated or an
+        incomplete answer. ValueError if a target is not finite."""
+        if self.pending is None or not answers(actions, self.pending):
+            return None
+        check_finite(actions)
+        request = self.pending.request
+        outcomes = self._step(actions.target_M, self.pending)
+        if request.form == "branch":
+            self._go_on_with_chosen(outcomes)
+        else:
+            self._leave_out_finished(outcomes)
+        free = [slot.worlds_G for slot in self._slots if not slot.running_G.any()]
+        self._slots = [slot for slot in self._slots if slot.running_G.any()]
+        self._open(request, free)
+        return self._ask(request, outcomes)
+
+    def _open(self, request: RolloutRequest, free: Sequence[NDArray[np.int64]]) -> None:
+        """Start the next groups of the queue in free worlds, one array of worlds a slot."""
+        worlds, scenes, seeds = [], [], []
+        for worlds_G in free[: len(self._queue)]:
+            group = self._queue.popleft()
+            scene, seed = initial_scene(self.task, request.seed, group)
+            running_G = np.ones(len(worlds_G), dtype=bool)
+            self._slots.append(Slot(group, scene.instruction, worlds_G, running_G))
+            worlds.append(worlds_G)
+            scenes += [scene] * len(worlds_G)
+            seeds += [seed] * len(worlds_G)
+        if worlds:
+            worlds_M = np.concatenate(worlds)
+            self.simulator.reset(worlds_M, scenes, seeds)
+            put(self._state, worlds_M, self.simulator.state(worlds_M))
+
+    def _step(self, target_M: NDArray[np.float32], answered: ObservationBatch) -> Outcomes:
+        worlds_M = self._worlds_M()
+        before = take(self._state, worlds_M)
+        self.simulator.step(worlds_M, target_M)
+        after = self.simulator.state(worlds_M)
+        put(self._state, worlds_M, after)
+        outcomes = judge(self.task, self.reward_weights, before, after, answered.observations)
+        if answered.request.form == "trajectory":
+            return outcomes
+        chosen = [draw_branch(answered.request, slot) for slot in self._slots]
+        return replace(outcomes, chosen_M=np.concatenate(chosen))
+
+    def _leave_out_finished(self, outcomes: Outcomes) -> None:
+        going_M = ~(outcomes.terminated_M | outcomes.truncated_M)
+        ends = np.cumsum([slot.running_G.sum() for slot in self._slots])
+        for slot, going in zip(self._slots, np.split(going_M, ends[:-1]), strict=True):
+            slot.running_G[slot.running_G] = going
+            slot.step += 1
+
+    def _go_on_with_chosen(self, outcomes: Outcomes) -> None:
+        """Give every member of a group the state of the chosen one; the group ends with it."""
+        worlds_SG = np.stack([slot.worlds_G for slot in self._slots])
+        going_SG = ~(outcomes.terminated_M | outcomes.truncated_M).reshape(worlds_SG.shape)
+        chosen_SG = outcomes.chosen_M.reshape(worlds_SG.shape)
+        going_S = going_SG[chosen_SG]
+        for slot, going in zip(self._slots, going_S, strict=True):
+            slot.running_G[:] = going
+            slot.step += 1
+        if going_S.any():
+            copies = worlds_SG[going_S]
+            sources = np.repeat(worlds_SG[chosen_SG][going_S], copies.shape[1])
+            self.simulator.restore(copies.ravel(), self.simulator.snapshot(sources))
+            put(self._state, copies.ravel(), take(self._state, sources))
+
+    def _ask(self, request: RolloutRequest, outcomes: Outcomes) -> ObservationBatch:
+        self.pending = ObservationBatch(
+            sequence=self._sequence,
+            request=request,
+            observations=self._observe(request.form),
+            outcomes=outcomes,
+            last=not self._slots,
+        )
+        self._sequence += 1
+        return self.pending
+
+    def _observe(self, form: str) -> Observations:
+        rows = [(slot, *row) for slot in self._slots for row in slot.rows(form)]
+        worlds_N = np.array([slot.worlds_G[rollout] for slot, rollout, _ in rows], dtype=np.int64)
+        seen = take(self._state, worlds_N)
+        return Observations(
+            image_NC=self._render(worlds_N),
+            ee_pose_N=seen.ee_pose_N.astype(np.float32),
+            gripper_width_N=seen.gripper_width_N.astype(np.float32),
+            instruction_N=tuple(slot.instruction for slot, _, _ in rows),
+            group_N=np.array([slot.group for slot, _, _ in rows], dtype=np.int64),
+            rollout_N=np.array([rollout for _, rollout, _ in rows], dtype=np.int32),
+            samples_N=np.array([samples for _, _, samples in rows], dtype=np.int32),
+            step_N=np.array([slot.step for slot, _, _ in rows], dtype=np.int32),
+        )
+
+    def _render(self, worlds_N: NDArray[np.int64]) -> NDArray[np.uint8]:
+        if len(worlds_N):
+            return self.simulator.render(worlds_N)
+        size = self.simulator.image_size
+        return np.zeros((0, len(self.simulator.cameras), size, size, 3), dtype=np.uint8)
+
+    def _worlds_M(self) -> NDArray[np.int64]:
+        """The worlds that wait for an action."""
+        none = np.zeros(0, dtype=np.int64)
+        return np.concatenate([none, *(slot.worlds_G[slot.running_G] for slot in self._slots)])
+
+
+def check_request(request: RolloutRequest, task: Task, num_worlds: int) -> None:
+    """ValueError if this simulation cannot serve the request."""
+    if request.task != task.name:
+        raise ValueError(
+            f"the request is for task {request.task!r}, but this simulation runs {task.name!r}; "
+            "start simulation and trainer with the same task"
+        )
+    if request.form not in FORMS:
+        raise ValueError(f"unknown form {request.form!r}; choose one of: {', '.join(FORMS)}")
+    if not request.group_ids or len(set(request.group_ids)) < len(request.group_ids):
+        raise ValueError(
+            f"a request must name at least one group and each only once, not {request.group_ids}"
+        )
+    check_group_size(num_worlds, request.group_size)
+
+
+def check_group_size(num_worlds: int, group_size: int) -> None:
+    """ValueError if the worlds cannot be divided into groups of that size."""
+    if group_size < 1 or num_worlds % group_size:
+        sizes = [size for size in range(1, num_worlds + 1) if num_worlds % size == 0]
+        raise ValueError(
+            f"{num_worlds} environments cannot be divided into groups of {group_size}; choose "
+            f"group_size from {sizes} or make num_envs a multiple of it"
+        )
+
+
+def check_finite(actions: ActionBatch) -> None:
+    """ValueError if a target is not a number: one such action spoils its world unseen."""
+    bad_M = ~np.isfinite(actions.target_M).all(axis=-1)
+    if bad_M.any():
+        groups = sorted({int(group) for group in actions.group_M[bad_M]})
+        raise ValueError(
+            f"policy version {actions.policy_version} commands targets that are not finite in "
+            f"groups {groups}; go back to an earlier checkpoint"
+        )
+
+
+def answers(actions: ActionBatch, batch: ObservationBatch) -> bool:
+    """Whether `actions` is a complete answer to `batch` by a policy that is new enough."""
+    asked = batch.observations
+    return (
+        not batch.last
+        and actions.request_id == batch.request.request_id
+        and actions.policy_version >= batch.request.min_policy_version
+        and actions.target_M.shape == (len(actions), 8)
+        and np.array_equal(actions.group_M, asked.group_N[asked.row_M])
+        and np.array_equal(actions.rollout_M, asked.rollout_M)
+        and np.array_equal(actions.step_M, asked.step_N[asked.row_M])
+    )
+
+
+def draw_branch(request: RolloutRequest, slot: Slot) -> NDArray[np.bool_]:
+    """bool[G], the one member that the group goes on with after this step."""
+    # The step counts from 1: numpy pads seeds with zeros, so (seed, group, 0) would repeat
+    # the stream of (seed, group) that placed the scene.
+    rng = np.random.default_rng((request.seed, slot.group, slot.step + 1))
+    members = len(slot.worlds_G)
+    return np.arange(members) == rng.integers(members)
