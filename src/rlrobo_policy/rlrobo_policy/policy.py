@@ -1,0 +1,112 @@
+"""The policy: camera images and instructions in, end-effector targets out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from rlrobo_core.codec import end_effector_target, make_codec
+from rlrobo_core.prompt import instruction_prompt
+from rlrobo_core.tasks import Task
+from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
+from rlrobo_policy.inputs import PromptEncoder
+from rlrobo_policy.tree import sample_actions
+from rlrobo_policy.vlm import Vlm
+from rlrobo_policy.vocabulary import action_token_ids
+
+
+class Policy(Protocol):
+    """What the policy node drives; a recorder or a remote client wraps the same three names."""
+
+    version: int
+
+    def act(self, batch: ObservationBatch) -> ActionBatch:
+        """One action for each rollout that the batch speaks for, in order of its rows."""
+        ...
+
+    def load_weights(self, update: PolicyUpdate) -> None:
+        """Take up new weights; ValueError (and the old ones stay) where the file is not whole."""
+        ...
+
+
+class VlmPolicy:
+    """A vision-language model that writes actions as tokens of a codec."""
+
+    def __init__(self, vlm: Vlm, task: Task, codec: str = "tokens", seed: int = 0):
+        self.vlm, self.task, self.seed = vlm, task, seed
+        self.codec = make_codec(codec, task)
+        self.encode_prompts = PromptEncoder(vlm)
+        self.device = vlm.model.device
+        self.token_V = action_token_ids(vlm, self.codec).to(self.device)
+        self.version = 0
+        self._sequence = 0
+
+    def act(self, batch: ObservationBatch) -> ActionBatch:
+        obs, request = batch.observations, batch.request
+        total, tokens = int(obs.samples_N.sum()), self.codec.num_tokens
+        index_MT = np.empty((total, tokens), np.int64)
+        logprob_MT = np.empty((total, tokens), np.float32)
+        first_N = np.cumsum(obs.samples_N) - obs.samples_N
+        for samples in np.unique(obs.samples_N):
+            rows = np.flatnonzero(obs.samples_N == samples)
+            at_NS = first_N[rows, None] + np.arange(samples)
+            uniform_NST = self._uniform(batch, rows, (len(rows), int(samples), tokens))
+            inputs = self.encode_prompts(
+                obs.image_NC[rows],
+                tuple(instruction_prompt(obs.instruction_N[row]) for row in rows),
+            )
+            index_NST, logprob_NST = sample_actions(
+                self.vlm.model,
+                inputs.to(self.device),
+                self.token_V,
+                torch.from_numpy(uniform_NST).to(self.device),
+                request.temperature,
+            )
+            index_MT[at_NS], logprob_MT[at_NS] = index_NST.cpu(), logprob_NST.cpu()
+        row_M = np.repeat(np.arange(len(obs)), obs.samples_N)
+        rank_M = np.arange(total) - first_N[row_M]
+        self._sequence += 1
+        return ActionBatch(
+            sequence=self._sequence,
+            request_id=request.request_id,
+            policy_version=self.version,
+            group_M=obs.group_N[row_M],
+            rollout_M=(obs.rollout_N[row_M] + rank_M).astype(np.int32),
+            step_M=obs.step_N[row_M],
+            token_MT=self.token_V.cpu().numpy()[index_MT].astype(np.int32),
+            logprob_MT=logprob_MT,
+            target_M=end_effector_target(
+                self.task, obs.ee_pose_N[row_M], self.codec.decode(index_MT)
+            ),
+        )
+
+    def _uniform(
+        self, batch: ObservationBatch, rows: NDArray[np.intp], shape: tuple[int, int, int]
+    ) -> NDArray[np.float64]:
+        """Random numbers that depend on the ids alone: an observation that is sent again is
+        answered with the same actions, and a resumed run goes on as if never interrupted."""
+        obs, request = batch.observations, batch.request
+        ids = np.concatenate([obs.group_N[rows], obs.rollout_N[rows], obs.step_N[rows]])
+        entropy = [self.seed, request.seed, request.iteration, *ids.tolist()]
+        return np.random.default_rng(np.abs(entropy)).random(shape)
+
+    def load_weights(self, update: PolicyUpdate) -> None:
+        try:
+            weights = load_file(update.path, device=str(self.device))
+        except Exception as error:  # safetensors raises its own and OSError
+            raise ValueError(
+                f"policy version {update.version} was not taken up: {update.path} is not a whole "
+                f"safetensors file ({error}); version {self.version} stays"
+            ) from error
+        missing, unexpected = self.vlm.model.load_state_dict(weights, strict=False)
+        if unexpected or (set(missing) - {"lm_head.weight"} and "lm_head.weight" not in missing):
+            raise ValueError(f"{update.path} holds weights of another model: {unexpected[:3]}")
+        self.version = update.version
+
+    def save(self, directory: Path) -> None:
+        self.vlm.save(directory)
