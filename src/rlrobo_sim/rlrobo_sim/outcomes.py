@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rlrobo_core.tasks import SceneState, Task
 from rlrobo_core.types import Observations, Outcomes
@@ -21,6 +22,18 @@ def merge_weights(task: Task, replaced: Mapping[str, float]) -> dict[str, float]
     return task.reward_weights | dict(replaced)
 
 
+def weigh(
+    task: Task, weights: Mapping[str, float], before: SceneState, after: SceneState
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Reward f64[M] of the step from `before` to `after`, and its unweighted terms f64[M, K]
+    in the order of `weights`."""
+    terms = task.reward_terms(before, after)
+    assert terms.keys() == weights.keys(), "a task weighs each of its reward terms"
+    term_MK = np.stack([terms[name] for name in weights], axis=-1)
+    # Not a matrix product: BLAS may round a row differently in batches of another size.
+    return (term_MK * np.array(list(weights.values()))).sum(axis=-1), term_MK
+
+
 def judge(
     task: Task,
     weights: Mapping[str, float],
@@ -30,16 +43,14 @@ def judge(
 ) -> Outcomes:
     """The outcomes of the step from `before` to `after` (M scenes each) that answered
     `asked`. Success terminates; the last allowed step without it truncates."""
-    terms = task.reward_terms(before, after)
-    assert terms.keys() == weights.keys(), "a task weighs each of its reward terms"
-    term_MK = np.stack([terms[name] for name in weights], axis=-1)
+    reward_M, term_MK = weigh(task, weights, before, after)
     step_M = asked.step_N[asked.row_M]
     success_M = task.success(after)
     return Outcomes(
         group_M=asked.group_N[asked.row_M],
         rollout_M=asked.rollout_M,
         step_M=step_M,
-        reward_M=(term_MK @ np.array(list(weights.values()))).astype(np.float32),
+        reward_M=reward_M.astype(np.float32),
         reward_term_names=tuple(weights),
         reward_term_MK=term_MK.astype(np.float32),
         terminated_M=success_M,

@@ -149,10 +149,12 @@ class RolloutEngine:
             slot.running_G[:] = going
             slot.step += 1
         if going_S.any():
-            copies = worlds_SG[going_S]
-            sources = np.repeat(worlds_SG[chosen_SG][going_S], copies.shape[1])
-            self.simulator.restore(copies.ravel(), self.simulator.snapshot(sources))
-            put(self._state, copies.ravel(), take(self._state, sources))
+            copies = worlds_SG[going_S].ravel()
+            sources = worlds_SG[chosen_SG][going_S]
+            times = worlds_SG.shape[1]
+            snapshot = self.simulator.snapshot(sources)
+            self.simulator.restore(copies, np.repeat(snapshot, times, axis=0))
+            put(self._state, copies, take(self._state, np.repeat(sources, times)))
 
     def _ask(self, request: RolloutRequest, outcomes: Outcomes) -> ObservationBatch:
         self.pending = ObservationBatch(
