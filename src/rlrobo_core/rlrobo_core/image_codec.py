@@ -8,12 +8,13 @@ OpenCV's weights). Depth and float images are handed on unchanged or not at all.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Buffer  # collections.abc has it from 3.12 on
 
-Pixels = NDArray[Any]
+Pixels: TypeAlias = NDArray[Any]
 
 
 class Encoding(NamedTuple):
@@ -44,8 +45,9 @@ def encoding_of(name: str) -> Encoding:
     return ENCODINGS[name]
 
 
-def encode(pixels: Pixels, encoding: str) -> bytes:
-    """The bytes of an image [H, W] or [H, W, channels], rows without padding, little endian."""
+def encode(pixels: Pixels, encoding: str) -> NDArray[np.uint8]:
+    """The bytes, u8[n], of an image [H, W] or [H, W, channels], rows without padding, little
+    endian; a view of contiguous pixels, not a copy. ValueError where they do not fit."""
     dtype, channels = encoding_of(encoding)
     depth = 1 if pixels.ndim == 2 else pixels.shape[-1]
     if pixels.ndim not in (2, 3) or depth != len(channels) or pixels.dtype != np.dtype(dtype):
@@ -53,11 +55,12 @@ def encode(pixels: Pixels, encoding: str) -> bytes:
             f"an image of shape {pixels.shape} and type {pixels.dtype} is not {encoding}: "
             f"that is [H, W, {len(channels)}] of {np.dtype(dtype)}"
         )
-    return pixels.astype(np.dtype(dtype).newbyteorder("<"), copy=False).tobytes()
+    stored = np.ascontiguousarray(pixels, np.dtype(dtype).newbyteorder("<"))
+    return stored.reshape(-1).view(np.uint8)
 
 
 def decode(
-    data: bytes | memoryview,
+    data: Buffer,
     height: int,
     width: int,
     encoding: str,
@@ -73,12 +76,13 @@ def decode(
     row = width * len(channels) * stored.itemsize
     if step < row:
         raise ValueError(f"step {step} is too short for {width} pixels of {encoding} ({row} bytes)")
-    if len(data) < height * step:
+    stored_S = np.frombuffer(data, np.uint8)
+    if len(stored_S) < height * step:
         raise ValueError(
-            f"{len(data)} bytes are too few for {height} rows of {step} bytes "
+            f"{len(stored_S)} bytes are too few for {height} rows of {step} bytes "
             f"({width}x{height} {encoding})"
         )
-    bytes_HS = np.frombuffer(data, np.uint8)[: height * step].reshape(height, step)[:, :row]
+    bytes_HS = stored_S[: height * step].reshape(height, step)[:, :row]
     shape = (height, width, len(channels)) if len(channels) > 1 else (height, width)
     pixels = np.ascontiguousarray(bytes_HS).view(stored).reshape(shape)
     return convert(pixels.astype(stored.newbyteorder("="), copy=False), encoding, desired)
