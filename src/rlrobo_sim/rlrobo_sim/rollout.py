@@ -115,6 +115,7 @@ class RolloutEngine:
             worlds.append(worlds_G)
             scenes += [scene] * len(worlds_G)
             seeds += [seed] * len(worlds_G)
+        self._slots.sort(key=lambda slot: slot.worlds_G[0])  # simulators like ascending worlds
         if worlds:
             worlds_M = np.concatenate(worlds)
             self.simulator.reset(worlds_M, scenes, seeds)
