@@ -19,12 +19,12 @@ from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_sim.simulator import Simulator
 from rlrobo_sim.states import initial_scene
 
-TOOL_LOW = np.array([0.35, -0.3, 0.02])
-TOOL_HIGH = np.array([0.8, 0.3, 0.45])
-"""Where `spatial_frames` sends the tool [m], base frame: the space above the table that the
-tasks use and some more."""
-SETTLE_STEPS = 2
-"""Control steps from the neutral posture towards that place; seen in motion, often halfway."""
+TOOL_LOW = np.array([0.4, -0.22, 0.02])
+TOOL_HIGH = np.array([0.8, 0.22, 0.36])
+"""Where `spatial_frames` sends the tool [m], base frame: panda_gym's ranges and some more, no
+further than the front camera sees."""
+MOVING_STEPS = 2
+"""Control steps from the neutral posture towards that place: as a rule it arrives."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +114,7 @@ def _random_frames(simulator: Simulator, task: Task, ids: range, seed: int) -> S
     scenes, seeds = zip(*(initial_scene(task, seed, frame) for frame in ids), strict=True)
     simulator.reset(worlds, scenes, seeds)
     target_N = np.stack([_random_target(seed, frame) for frame in ids])
-    for _ in range(SETTLE_STEPS):
+    for _ in range(MOVING_STEPS):
         simulator.step(worlds, target_N)
     state = simulator.state(worlds)
     return SpatialFrames(
