@@ -1,0 +1,91 @@
+"""What the launch files share: arguments that are typed, and nodes that end together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+MISCONFIGURED = 2
+"""The exit code of a node whose parameters are not valid: starting it again would not help."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A launch argument and the node parameter of the same name and type."""
+
+    name: str
+    default: bool | int | float | str
+    description: str
+    choices: Sequence[str] | None = None
+
+    def declare(self) -> DeclareLaunchArgument:
+        default = str(self.default)
+        return DeclareLaunchArgument(
+            self.name,
+            default_value=default.lower() if isinstance(self.default, bool) else default,
+            description=self.description,
+            choices=self.choices,
+        )
+
+    def parameter(self) -> ParameterValue:
+        return ParameterValue(LaunchConfiguration(self.name), value_type=type(self.default))
+
+
+NAMESPACE = Argument("namespace", "", "namespace of the nodes: graphs of different ones do not mix")
+
+
+def environment() -> list[SetEnvironmentVariable]:
+    """Large messages through shared memory, and output that appears when it is printed."""
+    profile = get_package_share_directory("rlrobo") + "/config/fastdds.xml"
+    return [
+        SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profile),
+        SetEnvironmentVariable("PYTHONUNBUFFERED", "1"),
+    ]
+
+
+def node(
+    package: str, arguments: Sequence[Argument], parameters: Mapping[str, Any], **options: Any
+) -> Node:
+    """The node of a package, named like its executable: rlrobo_sim's is `sim`. It gets the
+    arguments and the fixed `parameters` as its parameters, and 4 s to end."""
+    name = package.removeprefix("rlrobo_")
+    return Node(
+        package=package,
+        executable=name,
+        name=name,
+        namespace=LaunchConfiguration(NAMESPACE.name),
+        parameters=[{**{it.name: it.parameter() for it in arguments}, **parameters}],
+        output="screen",
+        sigterm_timeout="3",
+        sigkill_timeout="1",
+        **options,
+    )
+
+
+def required(package: str, *arguments: Argument, **parameters: Any) -> Node:
+    """A node whose end ends the launch, with an error when it ended with one."""
+    return node(package, arguments, parameters, on_exit=_end)
+
+
+def respawned(package: str, *arguments: Argument, **parameters: Any) -> Node:
+    """A node that is started again when it dies, unless its parameters are not valid."""
+    options = {"respawn": True, "respawn_delay": 1.0, "on_exit": _end_if_misconfigured}
+    return node(package, arguments, parameters, **options)
+
+
+def _end(event: Any, context: Any) -> Shutdown:
+    if event.returncode:
+        raise RuntimeError(f"{event.process_name} ended with exit code {event.returncode}")
+    return Shutdown(reason=f"{event.process_name} is done")
+
+
+def _end_if_misconfigured(event: Any, context: Any) -> None:
+    if event.returncode == MISCONFIGURED:
+        raise RuntimeError(f"{event.process_name} was not started again: its message says why")

@@ -1,0 +1,178 @@
+"""The names of launch and launch_ros that launch files here use, with the same meaning.
+
+Here they are plain records; `supervisor.py` does what they say. A name that is missing says
+so when a launch file imports it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import PathLike
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+
+class LaunchError(Exception):
+    """A launch that cannot be; the message names the cure."""
+
+
+Configurations = Mapping[str, str]
+"""The launch arguments by name, as text."""
+
+
+@dataclass(frozen=True)
+class LaunchConfiguration:
+    """Stands for the value of a launch argument."""
+
+    name: str
+
+    def perform(self, configurations: Configurations) -> str:
+        if self.name not in configurations:
+            raise LaunchError(f"the launch file uses argument {self.name!r} without declaring it")
+        return configurations[self.name]
+
+
+Text = str | PathLike[str] | LaunchConfiguration | Sequence[str | LaunchConfiguration]
+
+
+def perform(text: Text, configurations: Configurations) -> str:
+    """The text with every substitution replaced by its value, joined without a separator."""
+    if isinstance(text, LaunchConfiguration):
+        return text.perform(configurations)
+    if isinstance(text, (str, PathLike)):
+        return str(text)
+    return "".join(perform(part, configurations) for part in text)
+
+
+@dataclass(frozen=True)
+class ParameterValue:
+    """A parameter of a given type; without one the text is read as YAML, as launch_ros does."""
+
+    value: Any
+    value_type: type | None = None
+
+    def evaluate(self, configurations: Configurations) -> Any:
+        if not isinstance(self.value, (str, LaunchConfiguration, list, tuple)):
+            return self.value
+        text = perform(self.value, configurations)
+        if self.value_type is str:
+            return text
+        if self.value_type in (int, float):
+            return self.value_type(text)
+        value = yaml.safe_load(text) if text else ""
+        if self.value_type is not None and not isinstance(value, self.value_type):
+            raise ValueError(f"{text!r} is not true or false")
+        return value
+
+
+@dataclass(frozen=True)
+class DeclareLaunchArgument:
+    name: str
+    default_value: Text | None = None
+    description: str = "no description given"
+    choices: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class SetEnvironmentVariable:
+    """Holds for the nodes that follow."""
+
+    name: str
+    value: Text
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    reason: str = "reason not given"
+
+
+@dataclass(frozen=True)
+class ProcessExited:
+    """What an `on_exit` function is called with."""
+
+    process_name: str
+    pid: int
+    returncode: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """launch_ros.actions.Node; times in seconds, as text where launch has them as text."""
+
+    package: str
+    executable: str
+    name: str | None = None
+    namespace: Text = ""
+    parameters: Sequence[Text | Mapping[str, Any]] = ()
+    remappings: Sequence[tuple[str, str]] = ()
+    arguments: Sequence[Text] = ()
+    output: str = "screen"
+    additional_env: Mapping[str, Text] = field(default_factory=dict)
+    respawn: bool = False
+    respawn_delay: float = 0.0
+    on_exit: Shutdown | Callable[[ProcessExited, Any], Any] | None = None
+    sigterm_timeout: str = "5"
+    sigkill_timeout: str = "5"
+
+
+Action = DeclareLaunchArgument | SetEnvironmentVariable | Shutdown | Node
+
+
+@dataclass(frozen=True)
+class LaunchDescription:
+    entities: Sequence[Action] = ()
+
+
+MODULES: dict[str, tuple[type, ...]] = {
+    "launch": (LaunchDescription,),
+    "launch.actions": (DeclareLaunchArgument, SetEnvironmentVariable, Shutdown),
+    "launch.substitutions": (LaunchConfiguration,),
+    "launch_ros": (),
+    "launch_ros.actions": (Node,),
+    "launch_ros.parameter_descriptions": (ParameterValue,),
+}
+
+
+def missing(name: str) -> LaunchError:
+    known = ", ".join(f"{module}.{it.__name__}" for module, its in MODULES.items() for it in its)
+    return LaunchError(
+        f"{name} is not known to rlrobo's launch interpreter, which knows {known}; "
+        "start this file with `ros2 launch` of ROS 2 Jazzy"
+    )
+
+
+def _module(name: str, contents: tuple[type, ...]) -> ModuleType:
+    module = ModuleType(name)
+    vars(module).update({it.__name__: it for it in contents})
+
+    def __getattr__(attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        raise missing(f"{name}.{attribute}")
+
+    vars(module)["__getattr__"] = __getattr__
+    return module
+
+
+@contextmanager
+def standing_in() -> Iterator[None]:
+    """Within it, `import launch` and `import launch_ros` give the names above."""
+    modules = {name: _module(name, contents) for name, contents in MODULES.items()}
+    for name, module in modules.items():
+        parent, _, child = name.rpartition(".")
+        if parent:
+            vars(modules[parent])[child] = module
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            sys.modules.pop(name)
+            if module is not None:
+                sys.modules[name] = module
