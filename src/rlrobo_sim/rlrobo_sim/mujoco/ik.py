@@ -1,0 +1,86 @@
+"""Differential inverse kinematics of many arms at once: damped least squares.
+
+    dq = z + J^T (J J^T + lambda^2 I)^-1 (e - J z),     z = k (q_rest - q)
+
+with e the position error [m] and the rotation vector [rad] from tool to target, and z the
+pull towards a posture at rest, which settles the one redundant joint
+(Buss, Introduction to Inverse Kinematics, 2004; Nakamura & Hanafusa, 1986).
+"""
+
+from __future__ import annotations
+
+import mujoco
+import mujoco.batch
+import numpy as np
+from numpy.typing import NDArray
+
+from rlrobo_sim.mujoco import panda
+
+Array = NDArray[np.float64]
+
+DAMPING = 0.02
+ITERATIONS = 4
+"""Always as many for every world, so that a world's answer does not depend on the others."""
+POSTURE_GAIN = 0.1
+MAX_POSITION_ERROR = 0.15
+"""[m] an iteration: far targets are approached over several control steps."""
+MAX_ROTATION_ERROR = 0.5
+"""[rad] an iteration."""
+
+
+class ArmKinematics:
+    """Forward and inverse kinematics of up to `num_arms` arms."""
+
+    def __init__(self, model: mujoco.MjModel, num_arms: int, num_threads: int) -> None:
+        self._batch = mujoco.batch.Batch(model, num_arms, num_threads)
+        self._qpos = self._batch.bind("qpos")
+        self._tcp = model.site(panda.TCP_SITE).id
+        self._position = self._batch.bind("site_xpos")[:, self._tcp]
+        self._quat = self._batch.bind("site_xquat")[:, self._tcp]
+        self._hand = model.body("hand").id
+        self._arm = np.array([model.joint(name).qposadr[0] for name in panda.ARM_JOINTS])
+        self._dofs = np.array([model.joint(name).dofadr[0] for name in panda.ARM_JOINTS])
+
+    def solve(self, start_M: Array, position_M: Array, quat_M: Array) -> Array:
+        """Joint angles f64[M, 7] within the limits that bring the tool from the angles
+        `start_M` to `position_M` [m] and `quat_M` (unit, wxyz), or as near as it goes."""
+        ids = np.arange(len(start_M))
+        q_M = start_M
+        for _ in range(ITERATIONS):
+            self._qpos[: len(ids), self._arm] = q_M
+            self._batch.forward(ids, stage=int(mujoco.mjtStage.mjSTAGE_POS))
+            at_M = self._position[: len(ids)].copy()
+            error_M = np.concatenate(
+                [
+                    _limit(position_M - at_M, MAX_POSITION_ERROR),
+                    _limit(rotation_vector(quat_M, self._quat[: len(ids)]), MAX_ROTATION_ERROR),
+                ],
+                axis=1,
+            )
+            jacobian_M = np.concatenate(self._batch.jac(self._hand, at_M, ids), axis=1)
+            step_M = _damped_step(jacobian_M[:, :, self._dofs], error_M, panda.NEUTRAL - q_M)
+            q_M = np.clip(q_M + step_M, panda.JOINT_LOW, panda.JOINT_HIGH)
+        return q_M
+
+
+def rotation_vector(target_M: Array, current_M: Array) -> Array:
+    """f64[M, 3] about world axes, from `current_M` to `target_M` (wxyz), the shorter way;
+    2 sin(angle / 2) long, which is the angle where it is small."""
+    w, v = target_M[:, :1], target_M[:, 1:]
+    cw, cv = current_M[:, :1], -current_M[:, 1:]
+    real = w * cw - np.sum(v * cv, axis=1, keepdims=True)
+    imaginary = w * cv + cw * v + np.cross(v, cv)
+    return 2.0 * np.where(real < 0.0, -imaginary, imaginary)
+
+
+def _damped_step(jacobian_M: Array, error_M: Array, to_rest_M: Array) -> Array:
+    pull_M = POSTURE_GAIN * to_rest_M
+    transposed_M = np.ascontiguousarray(jacobian_M.transpose(0, 2, 1))
+    gram_M = jacobian_M @ transposed_M + DAMPING**2 * np.eye(6)
+    remaining_M = error_M[..., None] - jacobian_M @ pull_M[..., None]
+    return pull_M + (transposed_M @ np.linalg.solve(gram_M, remaining_M))[..., 0]
+
+
+def _limit(vector_M: Array, length: float) -> Array:
+    norm_M = np.sqrt(np.sum(vector_M * vector_M, axis=1, keepdims=True))
+    return vector_M * (length / np.maximum(norm_M, length))

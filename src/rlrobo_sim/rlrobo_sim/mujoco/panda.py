@@ -1,0 +1,200 @@
+"""The Franka Panda from Franka's public numbers, drawn with primitive shapes.
+
+Frames, limits and inertials are those of franka_description (robots/fer/*.yaml, Apache-2.0)
+and of Franka's documentation (https://frankaemika.github.io/docs/control_parameters.html:
+Denavit-Hartenberg parameters in Craig's convention). Lengths in m, angles in rad, kg, N m.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from rlrobo_sim.mujoco.shapes import Shape, box, capsule, cylinder
+
+NUM_JOINTS = 7
+ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
+FINGER_JOINTS = ("finger_joint1", "finger_joint2")
+TCP_SITE = "tcp"
+
+DH_A = (0.0, 0.0, 0.0, 0.0825, -0.0825, 0.0, 0.088)
+DH_D = (0.333, 0.0, 0.316, 0.0, 0.384, 0.0, 0.0)
+DH_ALPHA = (0.0, -np.pi / 2, np.pi / 2, np.pi / 2, -np.pi / 2, np.pi / 2, np.pi / 2)
+FLANGE_D = 0.107
+HAND_YAW = -np.pi / 4
+FINGER_Z = 0.0584
+"""Where the fingers start, in the hand's frame."""
+TCP_Z = 0.1034
+"""Tool centre point in the hand's frame; the fingertips end 9 mm beyond."""
+MAX_FINGER_TRAVEL = 0.04
+MAX_WIDTH = 2 * MAX_FINGER_TRAVEL
+
+JOINT_LOW = np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973])
+JOINT_HIGH = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973])
+JOINT_TORQUE = np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])
+NEUTRAL = np.array([0.0, 0.41, 0.0, -1.85, 0.0, 2.26, 0.79])
+"""panda_gym 3.0.7's neutral posture, tool pointing down."""
+
+ARMATURE = 0.1
+"""Reflected inertia of motor and gear [kg m^2], as in mujoco_menagerie."""
+
+
+class Inertial(NamedTuple):
+    mass: float
+    centre: tuple[float, float, float]
+    inertia: tuple[float, float, float, float, float, float]
+    """xx, yy, zz, xy, xz, yz about the centre of mass."""
+
+
+INERTIALS = {
+    "link0": Inertial(
+        0.629769,
+        (-0.041018, -0.00014, 0.049974),
+        (0.00315, 0.00388, 0.004285, 8.2904e-7, 0.00015, 8.2299e-6),
+    ),
+    "link1": Inertial(
+        4.970684,
+        (0.003875, 0.002081, -0.04762),
+        (0.70337, 0.70661, 0.009117, -0.000139, 0.006772, 0.019169),
+    ),
+    "link2": Inertial(
+        0.646926,
+        (-0.003141, -0.02872, 0.003495),
+        (0.007962, 0.02811, 0.025995, -0.003925, 0.010254, 0.000704),
+    ),
+    "link3": Inertial(
+        3.228604,
+        (0.027518, 0.039252, -0.066502),
+        (0.037242, 0.036155, 0.01083, -0.004761, -0.011396, -0.012805),
+    ),
+    "link4": Inertial(
+        3.587895,
+        (-0.05317, 0.104419, 0.027454),
+        (0.025853, 0.019552, 0.028323, 0.007796, -0.001332, 0.008641),
+    ),
+    "link5": Inertial(
+        1.225946,
+        (-0.011953, 0.041065, -0.038437),
+        (0.035549, 0.029474, 0.008627, -0.002117, -0.004037, 0.000229),
+    ),
+    "link6": Inertial(
+        1.666555,
+        (0.060149, -0.014117, -0.010517),
+        (0.001964, 0.004354, 0.005433, 0.000109, -0.001158, 0.000341),
+    ),
+    "link7": Inertial(
+        0.735522,
+        (0.010517, -0.004252, 0.061597),
+        (0.012516, 0.010027, 0.004815, -0.000428, -0.001196, -0.000741),
+    ),
+    "hand": Inertial(0.73, (-0.01, 0.0, 0.03), (0.001, 0.0025, 0.0017, 0.0, 0.0, 0.0)),
+    "finger": Inertial(0.015, (0.0, 0.0, 0.0), (2.375e-6, 2.375e-6, 7.5e-7, 0.0, 0.0, 0.0)),
+}
+
+WHITE = (0.93, 0.94, 0.95, 1.0)
+DARK = (0.22, 0.23, 0.25, 1.0)
+FINGER = (0.13, 0.13, 0.15, 1.0)
+ACCENT = (0.04, 0.54, 0.78, 1.0)
+
+LINK_SHAPES: dict[str, tuple[Shape, ...]] = {
+    "link0": (
+        box((-0.06, 0.0, 0.05), (0.09, 0.085, 0.05), WHITE),
+        cylinder((0.0, 0.0, 0.0), (0.0, 0.0, 0.135), 0.085, WHITE),
+    ),
+    "link1": (
+        cylinder((0.0, 0.0, -0.198), (0.0, 0.0, -0.183), 0.075, DARK),
+        capsule((0.0, 0.0, -0.15), (0.0, 0.0, 0.0), 0.062, WHITE),
+    ),
+    "link2": (
+        cylinder((0.0, 0.0, -0.075), (0.0, 0.0, 0.075), 0.062, WHITE),
+        cylinder((0.0, 0.0, -0.08), (0.0, 0.0, 0.08), 0.045, DARK),
+        capsule((0.0, 0.0, 0.0), (0.0, -0.11, 0.0), 0.06, WHITE),
+    ),
+    "link3": (
+        cylinder((0.0, 0.0, -0.155), (0.0, 0.0, -0.14), 0.066, DARK),
+        capsule((0.0, 0.0, -0.1), (0.0825, 0.0, 0.0), 0.058, WHITE),
+    ),
+    "link4": (
+        cylinder((0.0, 0.0, -0.065), (0.0, 0.0, 0.065), 0.058, WHITE),
+        cylinder((0.0, 0.0, -0.07), (0.0, 0.0, 0.07), 0.042, DARK),
+        capsule((0.0, 0.0, 0.0), (-0.0825, 0.1, 0.0), 0.055, WHITE),
+    ),
+    "link5": (
+        cylinder((0.0, 0.0, -0.245), (0.0, 0.0, -0.23), 0.064, DARK),
+        capsule((0.0, 0.0, -0.2), (0.0, 0.03, -0.1), 0.055, WHITE),
+        capsule((0.0, 0.055, -0.13), (0.0, 0.0, 0.0), 0.045, WHITE),
+    ),
+    "link6": (
+        cylinder((0.0, 0.0, -0.062), (0.0, 0.0, 0.062), 0.05, WHITE),
+        cylinder((0.0, 0.0, -0.067), (0.0, 0.0, 0.067), 0.036, DARK),
+        capsule((0.0, 0.0, 0.0), (0.088, 0.0, 0.0), 0.046, WHITE),
+    ),
+    "link7": (
+        cylinder((0.0, 0.0, 0.045), (0.0, 0.0, 0.06), 0.05, DARK),
+        cylinder((0.0, 0.0, 0.06), (0.0, 0.0, 0.107), 0.045, WHITE),
+    ),
+    "hand": (
+        box((0.0, 0.0, 0.033), (0.03, 0.1, 0.033), WHITE, solid=True),
+        box((0.0, 0.0, 0.062), (0.022, 0.085, 0.005), DARK),
+    ),
+    "finger": (
+        box((0.0, 0.013, 0.014), (0.01, 0.011, 0.016), FINGER),
+        box((0.0, 0.007, 0.039), (0.01, 0.007, 0.015), FINGER, solid=True),
+    ),
+}
+"""What is seen of each link, in its own frame; `solid` shapes also touch."""
+
+
+def add_panda(spec: mujoco.MjSpec) -> None:
+    """Add the arm with its hand to the world, link0 at the origin; names as in menagerie."""
+    body = _add_link(spec.worldbody, "link0")
+    for i in range(NUM_JOINTS):
+        body = _add_link(body, f"link{i + 1}", *_dh_frame(i))
+        body.add_joint(
+            name=ARM_JOINTS[i],
+            axis=(0.0, 0.0, 1.0),
+            range=(JOINT_LOW[i], JOINT_HIGH[i]),
+            limited=mujoco.mjtLimited.mjLIMITED_TRUE,
+            armature=ARMATURE,
+            damping=1.0,
+        )
+    hand = _add_link(
+        body,
+        "hand",
+        (0.0, 0.0, FLANGE_D),
+        (np.cos(HAND_YAW / 2), 0.0, 0.0, np.sin(HAND_YAW / 2)),
+    )
+    for side, joint, quat in zip(
+        ("left", "right"), FINGER_JOINTS, ((1, 0, 0, 0), (0, 0, 0, 1)), strict=True
+    ):
+        finger = _add_link(hand, f"{side}_finger", (0.0, 0.0, FINGER_Z), quat, like="finger")
+        finger.add_joint(
+            name=joint,
+            type=mujoco.mjtJoint.mjJNT_SLIDE,
+            axis=(0.0, 1.0, 0.0),
+            range=(0.0, MAX_FINGER_TRAVEL),
+            limited=mujoco.mjtLimited.mjLIMITED_TRUE,
+            armature=ARMATURE,
+            damping=1.0,
+        )
+
+
+def _dh_frame(i: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Position and quaternion wxyz of link i + 1 in link i: Rot_x(alpha) Trans_x(a) Trans_z(d)."""
+    alpha, a, d = DH_ALPHA[i], DH_A[i], DH_D[i]
+    position = (a, -d * np.sin(alpha), d * np.cos(alpha))
+    return position, (np.cos(alpha / 2), np.sin(alpha / 2), 0.0, 0.0)
+
+
+def _add_link(parent, name, pos=(0.0, 0.0, 0.0), quat=(1.0, 0.0, 0.0, 0.0), like=None):
+    body = parent.add_body(name=name, pos=pos, quat=quat)
+    inertial = INERTIALS[like or name]
+    body.mass = inertial.mass
+    body.ipos = inertial.centre
+    body.fullinertia = inertial.inertia
+    body.explicitinertial = True
+    for number, shape in enumerate(LINK_SHAPES[like or name]):
+        shape.add_to(body, f"{name}_{number}", solid_as="robot")
+    return body

@@ -1,0 +1,255 @@
+"""One compiled MuJoCo model of a task: robot, table, the task's objects, cameras, lights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+from rlrobo_core.tasks import SceneObject, Task
+
+from rlrobo_sim.mujoco import panda
+from rlrobo_sim.mujoco.shapes import CONTACT_BITS, box, cylinder, sphere
+
+TIMESTEP = 0.004
+"""[s]"""
+ARM_STIFFNESS = np.array([4500.0, 4500.0, 3500.0, 3500.0, 2000.0, 2000.0, 2000.0])
+"""[N m / rad], as mujoco_menagerie's position actuators."""
+FINGER_STIFFNESS = 1000.0
+"""[N / m]. mujoco_menagerie's 100 N/m presses a 4 cm cube with 1-2 N only."""
+FINGER_DAMPING = 50.0
+"""[N s / m], over-damped: finger mass + armature are about 0.1 kg."""
+FINGER_FORCE = 70.0
+"""[N], Franka Hand's continuous grasping force."""
+
+TABLE_COLOR = (0.62, 0.60, 0.57, 1.0)
+STAND_COLOR = (0.20, 0.20, 0.22, 1.0)
+TABLE_CENTRE = (0.6, 0.0, -0.3)
+TABLE_HALF = (0.95, 0.75, 0.3)
+"""Top at z = 0. Thick, so that it swallows the lower end of every marker's stand."""
+STAND_LENGTH = 0.58
+STAND_RADIUS = 0.005
+FOOT_RADIUS = 0.028
+FOOT_HEIGHT = 0.002
+
+CAMERAS = ("front", "wrist")
+FRONT_POSITION = np.array([1.25, 0.62, 0.62])
+FRONT_LOOKS_AT = np.array([0.52, 0.0, 0.13])
+FRONT_FOVY = 42.0
+"""[deg]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The model and where things are in it."""
+
+    model: mujoco.MjModel
+    arm_qpos: NDArray[np.int64]
+    """i64[7]"""
+    finger_qpos: NDArray[np.int64]
+    """i64[2]"""
+    arm_ctrl: NDArray[np.int64]
+    finger_ctrl: NDArray[np.int64]
+    object_qpos: dict[str, int]
+    """name -> first of 7 elements of qpos, for everything with a free joint."""
+    object_qvel: dict[str, int]
+    marker_mocap: dict[str, tuple[int, int]]
+    """name -> mocap ids of the ball with its stand, and of the stand's foot."""
+
+
+def build_scene(task: Task, spec: mujoco.MjSpec, image_size: int) -> Scene:
+    """Complete `spec`, which holds the bare robot, to the scene of `task`."""
+    _set_options(spec, image_size)
+    _add_control(spec)
+    _add_table_and_lights(spec)
+    _add_cameras(spec)
+    for thing in task.objects:
+        _add_object(spec, thing)
+    model = spec.compile()
+    _set_arm_damping(model)
+    return _index(model, task)
+
+
+def build_kinematics(spec: mujoco.MjSpec) -> mujoco.MjModel:
+    """The arm alone, fingers included but nothing to collide: the model of inverse kinematics."""
+    _add_tcp(spec)
+    model = spec.compile()
+    model.geom_contype[:] = 0
+    model.geom_conaffinity[:] = 0
+    return model
+
+
+def _set_options(spec: mujoco.MjSpec, image_size: int) -> None:
+    spec.option.timestep = TIMESTEP
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
+    visual = spec.visual
+    visual.global_.offwidth = image_size
+    visual.global_.offheight = image_size
+    visual.quality.offsamples = 0
+    visual.quality.shadowsize = 0
+    visual.quality.numslices = 20
+    visual.quality.numstacks = 10
+    visual.map.znear = 0.01
+    visual.map.zfar = 10.0
+    spec.stat.extent = 1.0
+    visual.headlight.ambient = (0.35, 0.35, 0.35)
+    visual.headlight.diffuse = (0.25, 0.25, 0.25)
+    visual.headlight.specular = (0.0, 0.0, 0.0)
+
+
+def _add_tcp(spec: mujoco.MjSpec) -> None:
+    spec.body("hand").add_site(name=panda.TCP_SITE, pos=(0.0, 0.0, panda.TCP_Z))
+
+
+def _add_control(spec: mujoco.MjSpec) -> None:
+    """Position actuators, gravity compensation, and sensors of the tool centre point."""
+    _add_tcp(spec)
+    for body in spec.body("link0").find_all("body"):
+        body.gravcomp = 1.0
+    for i, joint in enumerate(panda.ARM_JOINTS):
+        _add_actuator(spec, joint, ARM_STIFFNESS[i], 0.0, panda.JOINT_TORQUE[i])
+    for joint in panda.FINGER_JOINTS:
+        _add_actuator(spec, joint, FINGER_STIFFNESS, FINGER_DAMPING, FINGER_FORCE)
+    spec.add_sensor(
+        name="tcp_velocity",
+        type=mujoco.mjtSensor.mjSENS_FRAMELINVEL,
+        objtype=mujoco.mjtObj.mjOBJ_SITE,
+        objname=panda.TCP_SITE,
+    )
+
+
+def _add_actuator(
+    spec: mujoco.MjSpec, joint: str, stiffness: float, damping: float, force: float
+) -> None:
+    actuator = spec.add_actuator(
+        name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT, forcerange=(-force, force)
+    )
+    actuator.set_to_position(kp=stiffness, kv=damping)
+    actuator.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
+    actuator.ctrllimited = mujoco.mjtLimited.mjLIMITED_FALSE  # the controls lead their targets
+
+
+def _set_arm_damping(model: mujoco.MjModel) -> None:
+    """Critical damping of each arm joint, 2 sqrt(k M_ii), at the neutral posture."""
+    data = mujoco.MjData(model)
+    arm = _joint_addresses(model, panda.ARM_JOINTS)
+    data.qpos[arm] = panda.NEUTRAL
+    mujoco.mj_forward(model, data)
+    inertia = np.zeros((model.nv, model.nv))
+    mujoco.mj_fullM(model, data, inertia)
+    dofs = np.array([model.joint(name).dofadr[0] for name in panda.ARM_JOINTS])
+    for actuator, dof in enumerate(dofs):
+        stiffness = model.actuator_gainprm[actuator, 0]
+        model.actuator_biasprm[actuator, 2] = -2.0 * np.sqrt(stiffness * inertia[dof, dof])
+
+
+def _add_table_and_lights(spec: mujoco.MjSpec) -> None:
+    table = box(TABLE_CENTRE, TABLE_HALF, TABLE_COLOR, solid=True)
+    table.add_to(spec.worldbody, "table", solid_as="table")
+    spec.worldbody.add_light(
+        name="key",
+        pos=(0.9, 0.8, 1.6),
+        dir=(-0.3, -0.5, -1.0),
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        diffuse=(0.55, 0.55, 0.55),
+        specular=(0.1, 0.1, 0.1),
+        castshadow=False,
+    )
+
+
+def _add_cameras(spec: mujoco.MjSpec) -> None:
+    spec.worldbody.add_camera(
+        name="front",
+        pos=FRONT_POSITION,
+        quat=look_at(FRONT_POSITION, FRONT_LOOKS_AT),
+        fovy=FRONT_FOVY,
+    )
+    spec.body("hand").add_camera(
+        name="wrist", pos=(0.07, 0.0, 0.01), quat=_WRIST_QUAT, fovy=75.0
+    )
+
+
+def look_at(position: NDArray[np.float64], point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quaternion wxyz of a camera (looking along its -z, y up) from `position` to `point`."""
+    back = (position - point) / np.linalg.norm(position - point)
+    right = np.cross((0.0, 0.0, 1.0), back)
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(back, right), back], axis=1)
+    quat = np.zeros(4)
+    mujoco.mju_mat2Quat(quat, rotation.ravel())
+    return quat
+
+
+_WRIST_QUAT = (0.0, 0.7071067811865476, 0.7071067811865476, 0.0)
+"""Looking along the hand's +z (out of the gripper), image up = the hand's +x."""
+
+
+def _add_object(spec: mujoco.MjSpec, thing: SceneObject) -> None:
+    if thing.shape == "marker":
+        _add_marker(spec, thing)
+        return
+    body = spec.worldbody.add_body(name=thing.name)
+    body.add_freejoint(name=thing.name)
+    kind = {
+        "box": mujoco.mjtGeom.mjGEOM_BOX,
+        "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+        "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    }[thing.shape]
+    contype, conaffinity = CONTACT_BITS["object"]
+    body.add_geom(
+        name=thing.name,
+        type=kind,
+        size=(*thing.size, 0.0, 0.0, 0.0)[:3],
+        rgba=thing.rgba,
+        mass=thing.mass,
+        friction=(thing.friction, 0.005, 0.0001),
+        priority=1,
+        condim=4,
+        contype=contype,
+        conaffinity=conaffinity,
+    )
+
+
+def _add_marker(spec: mujoco.MjSpec, thing: SceneObject) -> None:
+    """A ball on a thin stand with a disc for a foot. The stand hangs from the ball and ends
+    inside the table, the foot is a body of its own that stays on the table: so both follow
+    the ball's place by mocap alone, without a model of its own for each world."""
+    ball = spec.worldbody.add_body(name=thing.name, mocap=True)
+    sphere((0.0, 0.0, 0.0), thing.size[0], thing.rgba).add_to(ball, thing.name, "seen")
+    stand = cylinder((0.0, 0.0, -STAND_LENGTH), (0.0, 0.0, 0.0), STAND_RADIUS, STAND_COLOR)
+    stand.add_to(ball, f"{thing.name}_stand", "seen")
+    foot = spec.worldbody.add_body(name=f"{thing.name}_foot", mocap=True)
+    disc = cylinder((0.0, 0.0, 0.0), (0.0, 0.0, FOOT_HEIGHT), FOOT_RADIUS, STAND_COLOR)
+    disc.add_to(foot, f"{thing.name}_foot", "seen")
+
+
+def _joint_addresses(model: mujoco.MjModel, names: tuple[str, ...]) -> NDArray[np.int64]:
+    return np.array([model.joint(name).qposadr[0] for name in names])
+
+
+def _index(model: mujoco.MjModel, task: Task) -> Scene:
+    free = [thing.name for thing in task.objects if thing.shape != "marker"]
+    markers = [thing.name for thing in task.objects if thing.shape == "marker"]
+
+    def mocap(body: str) -> int:
+        return int(model.body(body).mocapid[0])
+
+    def actuators(names: tuple[str, ...]) -> NDArray[np.int64]:
+        return np.array([model.actuator(name).id for name in names])
+
+    def address(field: Any) -> int:
+        return int(field[0])
+
+    return Scene(
+        model=model,
+        arm_qpos=_joint_addresses(model, panda.ARM_JOINTS),
+        finger_qpos=_joint_addresses(model, panda.FINGER_JOINTS),
+        arm_ctrl=actuators(panda.ARM_JOINTS),
+        finger_ctrl=actuators(panda.FINGER_JOINTS),
+        object_qpos={name: address(model.joint(name).qposadr) for name in free},
+        object_qvel={name: address(model.joint(name).dofadr) for name in free},
+        marker_mocap={name: (mocap(name), mocap(f"{name}_foot")) for name in markers},
+    )

@@ -1,0 +1,253 @@
+"""`MujocoSimulator`: many Panda scenes stepped together by `mujoco.batch`, cameras included.
+
+Shape legend: _M the worlds of one call, in the order of its `worlds`; _S snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mujoco
+import mujoco.batch
+import numpy as np
+from numpy.typing import NDArray
+from rlrobo_core.tasks import InitialScene, SceneState, Task
+
+from rlrobo_sim.mujoco import panda
+from rlrobo_sim.mujoco.ik import ArmKinematics
+from rlrobo_sim.mujoco.rendering import CameraRig
+from rlrobo_sim.mujoco.robots import make_robot
+from rlrobo_sim.mujoco.scene import CAMERAS, TIMESTEP, build_kinematics, build_scene
+from rlrobo_sim.simulator import WorldIds
+
+Array = NDArray[np.float64]
+
+REACH_LOW = np.array([0.25, -0.45, 0.01])
+REACH_HIGH = np.array([0.80, 0.45, 0.65])
+"""Tool positions that are accepted [m]; the fingertips end 9 mm below the tool centre point."""
+RAMP = 0.8
+"""Share of a control step in which the joint targets move; the rest is for settling."""
+
+
+class UnstableWorlds(RuntimeError):
+    """The physics of some worlds diverged. They were put back to where the step began and
+    keep finite state; the other worlds of the call were stepped."""
+
+    def __init__(self, worlds: NDArray[np.int64]) -> None:
+        self.worlds = worlds
+        super().__init__(
+            f"the simulation became unstable in worlds {worlds.tolist()}; they are back in the "
+            "state before the step: reset them, and check masses, sizes and targets of the task"
+        )
+
+
+class MujocoSimulator:
+    """`num_worlds` copies of the scene of `task` (see `rlrobo_sim.simulator.Simulator`).
+
+    The gripper starts open where the task's actions include it, otherwise closed. Targets are
+    clipped to the box from `REACH_LOW` to `REACH_HIGH`. Rendering starts with the first
+    `render`, in `num_render_workers` processes (default: one a core; 0: in this process).
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        num_worlds: int,
+        image_size: int = 84,
+        cameras: tuple[str, ...] = ("front",),
+        control_hz: float | None = None,
+        randomize: bool = False,
+        num_render_workers: int | None = None,
+        robot: str = "primitive",
+        num_threads: int = 0,
+    ) -> None:
+        """`control_hz` defaults to the task's; `num_threads` of physics, 0 for all cores."""
+        _check_arguments(num_worlds, image_size, cameras)
+        self.num_worlds = num_worlds
+        self.cameras = tuple(cameras)
+        self.image_size = image_size
+        self.control_hz = float(control_hz or task.control_hz)
+        self._substeps = _substeps(self.control_hz)
+        self._start_width = panda.MAX_WIDTH if "gripper" in task.action_dims else 0.0
+
+        self._scene = build_scene(task, make_robot(robot), image_size)
+        model = self._scene.model
+        self._batch = mujoco.batch.Batch(model, num_worlds, num_threads)
+        self._kinematics = ArmKinematics(
+            build_kinematics(make_robot("primitive")), num_worlds, num_threads
+        )
+        self._bind(model)
+        self._lead = -model.actuator_biasprm[:, 2] / model.actuator_gainprm[:, 0]
+        self._stale = np.ones(num_worlds, dtype=bool)
+        self._rig = CameraRig(model, self.cameras, image_size, num_worlds, num_render_workers)
+
+    def _bind(self, model: mujoco.MjModel) -> None:
+        self._state = self._batch.state
+        self._time = self._batch.bind("time")
+        self._qpos = self._batch.bind("qpos")
+        self._qvel = self._batch.bind("qvel")
+        self._ctrl = self._batch.bind("ctrl")
+        self._mocap_pos = self._batch.bind("mocap_pos")
+        self._mocap_quat = self._batch.bind("mocap_quat")
+        site = model.site(panda.TCP_SITE).id
+        self._tcp_position = self._batch.bind("site_xpos")[:, site]
+        self._tcp_quat = self._batch.bind("site_xquat")[:, site]
+        self._tcp_velocity = self._batch.bind("sensordata")
+
+    def reset(self, worlds: WorldIds, scenes: Sequence[InitialScene], seeds: Sequence[int]) -> None:
+        ids = self._ids(worlds)
+        self._batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        scene = self._scene
+        self._qpos[np.ix_(ids, scene.arm_qpos)] = panda.NEUTRAL
+        self._qpos[np.ix_(ids, scene.finger_qpos)] = self._start_width / 2
+        self._ctrl[np.ix_(ids, scene.arm_ctrl)] = panda.NEUTRAL
+        self._ctrl[np.ix_(ids, scene.finger_ctrl)] = self._start_width / 2
+        for name, address in scene.object_qpos.items():
+            pose_M = _poses(scenes, name)
+            self._qpos[ids, address : address + 7] = _xyzw_to_wxyz(pose_M)
+        for name, (ball, foot) in scene.marker_mocap.items():
+            pose_M = _poses(scenes, name)
+            self._mocap_pos[ids, ball] = pose_M[:, :3]
+            self._mocap_quat[ids, ball] = _xyzw_to_wxyz(pose_M)[:, 3:]
+            self._mocap_pos[ids, foot] = pose_M[:, :3] * (1.0, 1.0, 0.0)
+        self._stale[ids] = True
+
+    def step(self, worlds: WorldIds, target_M: NDArray[np.floating[Any]]) -> None:
+        ids = self._ids(worlds)
+        target_M = _check_target(target_M, len(ids))
+        before_M = self._state[ids]
+        end_time_M = self._time[ids] + self._substeps * TIMESTEP
+        controls_M = self._controls(ids, target_M)
+        self._batch.rollout(self._substeps, control=controls_M, record=(), ids=ids)
+        self._stale[ids] = True
+        # MuJoCo answers NaN by resetting the world: its time is then behind.
+        unstable_M = np.abs(self._time[ids] - end_time_M) > TIMESTEP / 2
+        if unstable_M.any():
+            self._state[ids[unstable_M]] = before_M[unstable_M]
+            raise UnstableWorlds(ids[unstable_M])
+
+    def _controls(self, ids: NDArray[np.int64], target_M: Array) -> Array:
+        """f64[M, substeps, nu]: joint targets on a straight line to the solution of inverse
+        kinematics, leading by what the actuators' damping would otherwise hold back."""
+        position_M = np.clip(target_M[:, :3], REACH_LOW, REACH_HIGH)
+        arm, fingers = self._scene.arm_ctrl, self._scene.finger_ctrl
+        start_M = self._ctrl[np.ix_(ids, arm)]
+        end_M = self._kinematics.solve(start_M, position_M, _xyzw_to_wxyz(target_M[:, :7])[:, 3:])
+        ramp_steps = max(1, round(RAMP * self._substeps))
+        done_T = np.minimum(np.arange(1, self._substeps + 1) / ramp_steps, 1.0)
+        moving_T = np.arange(self._substeps) < ramp_steps
+        velocity_M = (end_M - start_M) / (ramp_steps * TIMESTEP)
+        controls_M = np.empty((len(ids), self._substeps, self._scene.model.nu))
+        controls_M[:, :, arm] = (
+            start_M[:, None]
+            + done_T[:, None] * (end_M - start_M)[:, None]
+            + moving_T[:, None] * (self._lead[arm] * velocity_M)[:, None]
+        )
+        width_M = np.clip(target_M[:, 7], 0.0, panda.MAX_WIDTH)
+        controls_M[:, :, fingers] = width_M[:, None, None] / 2
+        return controls_M
+
+    def state(self, worlds: WorldIds) -> SceneState:
+        ids = self._ids(worlds)
+        stale = ids[self._stale[ids]]
+        if len(stale):
+            self._batch.forward(stale, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
+            self._stale[stale] = False
+        scene = self._scene
+        object_pose, object_velocity = {}, {}
+        for name, address in scene.object_qpos.items():
+            object_pose[name] = _wxyz_to_xyzw(self._qpos[ids, address : address + 7])
+            dof = scene.object_qvel[name]
+            object_velocity[name] = self._qvel[ids, dof : dof + 3]
+        for name, (ball, _) in scene.marker_mocap.items():
+            quat_M = self._mocap_quat[ids, ball]
+            object_pose[name] = _wxyz_to_xyzw(
+                np.concatenate([self._mocap_pos[ids, ball], quat_M], axis=1)
+            )
+            object_velocity[name] = np.zeros((len(ids), 3))
+        tool_M = np.concatenate([self._tcp_position[ids], self._tcp_quat[ids]], axis=1)
+        return SceneState(
+            ee_pose_N=_wxyz_to_xyzw(tool_M),
+            ee_velocity_N=self._tcp_velocity[ids],
+            gripper_width_N=self._qpos[np.ix_(ids, scene.finger_qpos)].sum(axis=1),
+            object_pose=object_pose,
+            object_velocity=object_velocity,
+        )
+
+    def render(self, worlds: WorldIds) -> NDArray[np.uint8]:
+        ids = self._ids(worlds)
+        return self._rig.render(self._qpos[ids], self._mocap_pos[ids], self._mocap_quat[ids])
+
+    def snapshot(self, worlds: WorldIds) -> Array:
+        return self._state[self._ids(worlds)]
+
+    def restore(self, worlds: WorldIds, snapshot: Array) -> None:
+        ids = self._ids(worlds)
+        if np.shape(snapshot) != (len(ids), self._state.shape[1]):
+            raise ValueError(
+                f"a snapshot of shape {np.shape(snapshot)} does not fit {len(ids)} worlds of this "
+                f"scene; it must be {(len(ids), self._state.shape[1])}, from the same task"
+            )
+        self._state[ids] = snapshot
+        self._stale[ids] = True
+
+    def close(self) -> None:
+        self._rig.close()
+
+    def _ids(self, worlds: WorldIds) -> NDArray[np.int64]:
+        ids = np.asarray(worlds, dtype=np.int64)
+        if ids.ndim != 1 or len(np.unique(ids)) != len(ids):
+            raise ValueError(f"worlds must be a list of distinct world numbers, got {worlds}")
+        if len(ids) and (ids.min() < 0 or ids.max() >= self.num_worlds):
+            raise ValueError(
+                f"worlds {worlds} are not all there; choose from 0 to {self.num_worlds - 1}"
+            )
+        return ids
+
+
+def _check_arguments(num_worlds: int, image_size: int, cameras: tuple[str, ...]) -> None:
+    if num_worlds < 1:
+        raise ValueError(f"num_worlds is {num_worlds}; it must be at least 1")
+    if image_size < 16:
+        raise ValueError(f"image_size is {image_size}; it must be at least 16 pixels")
+    unknown = [name for name in cameras if name not in CAMERAS]
+    if unknown or not cameras:
+        raise ValueError(f"unknown cameras {unknown}; choose from: {', '.join(CAMERAS)}")
+
+
+def _substeps(control_hz: float) -> int:
+    substeps = round(1.0 / (control_hz * TIMESTEP)) if control_hz > 0 else 0
+    if substeps < 1:
+        raise ValueError(f"control_hz is {control_hz}; it must be above 0 and at most 250")
+    return substeps
+
+
+def _check_target(target_M: NDArray[np.floating[Any]], count: int) -> Array:
+    target_M = np.array(target_M, dtype=np.float64)
+    if target_M.shape != (count, 8):
+        raise ValueError(
+            f"targets have shape {target_M.shape}; {count} worlds need ({count}, 8): "
+            "pose x, y, z, qx, qy, qz, qw and gripper width"
+        )
+    norm_M = np.sqrt(np.sum(target_M[:, 3:7] ** 2, axis=1))
+    bad_M = ~np.isfinite(target_M).all(axis=1) | ~(norm_M > 1e-6)
+    if bad_M.any():
+        raise ValueError(
+            f"target {np.flatnonzero(bad_M)[0]} is {target_M[bad_M][0].tolist()}; poses must be "
+            "finite numbers with a quaternion that is not zero"
+        )
+    target_M[:, 3:7] /= norm_M[:, None]
+    return target_M
+
+
+def _poses(scenes: Sequence[InitialScene], name: str) -> Array:
+    return np.stack([scene.object_pose[name] for scene in scenes])
+
+
+def _xyzw_to_wxyz(pose_M: Array) -> Array:
+    return pose_M[:, [0, 1, 2, 6, 3, 4, 5]]
+
+
+def _wxyz_to_xyzw(pose_M: Array) -> Array:
+    return pose_M[:, [0, 1, 2, 4, 5, 6, 3]]
