@@ -57,17 +57,29 @@ class SceneState:
 
 
 class Task(Protocol):
-    """One file a task; `TASKS` in `tasks/__init__.py` is the registry."""
+    """One file a task; `TASKS` in `tasks/__init__.py` is the registry. Tasks are frozen
+    dataclasses, so what follows is read-only."""
 
-    name: str
-    objects: tuple[SceneObject, ...]
-    action_dims: tuple[str, ...]
-    """Which of x, y, z, gripper the policy commands; the others hold (gripper: closed)."""
-    max_steps: int
-    control_hz: float
-    max_step: float
-    """Largest commanded translation a control step and axis [m]."""
-    reward_weights: dict[str, float]
+    @property
+    def name(self) -> str: ...
+    @property
+    def objects(self) -> tuple[SceneObject, ...]: ...
+    @property
+    def action_dims(self) -> tuple[str, ...]:
+        """Which of x, y, z, gripper the policy commands; the others hold (gripper: closed)."""
+        ...
+
+    @property
+    def max_steps(self) -> int: ...
+    @property
+    def control_hz(self) -> float: ...
+    @property
+    def max_step(self) -> float:
+        """Largest commanded translation a control step and axis [m]."""
+        ...
+
+    @property
+    def reward_weights(self) -> dict[str, float]: ...
 
     def sample(self, rng: np.random.Generator) -> InitialScene: ...
 
