@@ -11,7 +11,7 @@ import pytest
 
 from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import Reach
-from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
+from rlrobo_core.types import ActionBatch, Form, ObservationBatch, RolloutRequest
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 
@@ -33,7 +33,9 @@ def one_slot_simulator() -> Iterator[MujocoSimulator]:
     simulator.close()
 
 
-def request(form="trajectory", groups=(3, 4, 5), group_size=GROUP, **changes) -> RolloutRequest:
+def request(
+    form: Form = "trajectory", groups=(3, 4, 5), group_size=GROUP, **changes
+) -> RolloutRequest:
     served = RolloutRequest(
         request_id=7,
         iteration=0,
