@@ -42,5 +42,5 @@ def test_the_target_lies_within_one_step_of_the_measured_pose(simulator):
 
 
 def test_a_task_without_expert_names_those_with(simulator):
-    with pytest.raises(ValueError, match="'other'.*reach"):
+    with pytest.raises(ValueError, match=r"'other'.*reach"):
         expert_action(Reach(name="other"), simulator.state([0]))

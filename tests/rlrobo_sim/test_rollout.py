@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -128,7 +129,7 @@ def test_each_batch_reports_on_the_actions_that_answered_the_last(simulator, for
     assert len(batches[-1].observations) == 0
     assert batches[-1].observations.image_NC.shape == (0, 1, 28, 28, 3)
     assert np.diff([batch.sequence for batch in batches]).tolist() == [1] * (len(batches) - 1)
-    for before, after in zip(batches, batches[1:], strict=False):
+    for before, after in itertools.pairwise(batches):
         actions = answer(before)
         assert np.array_equal(after.outcomes.group_M, actions.group_M)
         assert np.array_equal(after.outcomes.rollout_M, actions.rollout_M)
@@ -289,5 +290,5 @@ def test_requests_that_cannot_be_served_name_the_cure(simulator, changes, messag
 def test_engines_that_cannot_be_built_name_the_cure(simulator):
     with pytest.raises(ValueError, match="8 environments cannot be divided into groups of 5"):
         RolloutEngine(simulator, TASK, group_size=5)
-    with pytest.raises(ValueError, match="'sucess'.*progress, success"):
+    with pytest.raises(ValueError, match=r"'sucess'.*progress, success"):
         RolloutEngine(simulator, TASK, GROUP, reward_weights={"sucess": 1.0})
