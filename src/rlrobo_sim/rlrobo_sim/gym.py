@@ -92,7 +92,7 @@ class Scenes:
 class RlroboEnv(gymnasium.Env[Any, Any]):
     """One scene. `simulator_options` go to `MujocoSimulator` (image_size, cameras, …)."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
 
     def __init__(self, task: str, render_mode: str | None = None, **simulator_options: Any):
         self.scenes = Scenes(task, 1, **simulator_options)
@@ -127,7 +127,7 @@ class RlroboVectorEnv(VectorEnv[Any, Any, Any]):
     """N scenes stepped together. Autoreset mode NEXT_STEP: the step after an episode's last
     one ignores that scene's action, resets it and returns reward 0."""
 
-    metadata = {  # noqa: RUF012
+    metadata = {
         "render_modes": ["rgb_array"],
         "render_fps": 10,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
