@@ -26,9 +26,6 @@ Array = NDArray[np.float64]
 REACH_LOW = np.array([0.25, -0.45, 0.01])
 REACH_HIGH = np.array([0.80, 0.45, 0.65])
 """Tool positions that are accepted [m]; the fingertips end 9 mm below the tool centre point."""
-RAMP = 0.8
-"""Share of a control step in which the joint targets move; the rest is for settling."""
-
 
 class UnstableWorlds(RuntimeError):
     """The physics of some worlds diverged. They were put back to where the step began and
@@ -134,10 +131,9 @@ class MujocoSimulator:
         arm, fingers = self._scene.arm_ctrl, self._scene.finger_ctrl
         start_M = self._ctrl[np.ix_(ids, arm)]
         end_M = self._kinematics.solve(start_M, position_M, _xyzw_to_wxyz(target_M[:, :7])[:, 3:])
-        ramp_steps = max(1, round(RAMP * self._substeps))
-        done_T = np.minimum(np.arange(1, self._substeps + 1) / ramp_steps, 1.0)
-        moving_T = np.arange(self._substeps) < ramp_steps
-        velocity_M = (end_M - start_M) / (ramp_steps * TIMESTEP)
+        done_T = np.arange(1, self._substeps + 1) / self._substeps
+        moving_T = done_T < 1.0  # the last substep leaves the bare target: the next step's start
+        velocity_M = (end_M - start_M) / (self._substeps * TIMESTEP)
         controls_M = np.empty((len(ids), self._substeps, self._scene.model.nu))
         controls_M[:, :, arm] = (
             start_M[:, None]
