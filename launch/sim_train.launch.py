@@ -1,11 +1,11 @@
 """Online GRPO of a vision-language policy in simulation.
 
-    observations (ObservationBatch)
-     +---------------+--------------+
-     |               v              v
-   [sim]         [policy] -actions-> [train]
-     ^               |  ^           |
-     +--- actions ---+  +- policy_update, rollout_request (to sim)
+ observations (ObservationBatch)
+  +---------------+--------------+
+  |               v              v
+[sim]         [policy] -actions-> [train]
+  ^               |  ^           |
+  +--- actions ---+  +- policy_update, rollout_request (to sim)
 """
 
 from launch import LaunchDescription

@@ -1,8 +1,8 @@
 """The `rlrobo` command, inside the environment that `./rlrobo` or `setup.bash` makes.
 
-    rlrobo launch FILE [--show-args] [name:=value …]
-    rlrobo run PACKAGE EXECUTABLE [arguments]
-    rlrobo doctor
+rlrobo launch FILE [--show-args] [name:=value …]
+rlrobo run PACKAGE EXECUTABLE [arguments]
+rlrobo doctor
 """
 
 from __future__ import annotations

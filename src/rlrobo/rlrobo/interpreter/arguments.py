@@ -42,7 +42,8 @@ def configure(description: LaunchDescription, given: Sequence[str]) -> dict[str,
     for name, argument in arguments.items():
         if name not in values:
             if argument.default_value is None:
-                raise LaunchError(f"argument {name!r} is needed: {name}:=… ({argument.description})")
+                needed = f"argument {name!r} is needed: {name}:=…"
+                raise LaunchError(f"{needed} ({argument.description})")
             values[name] = perform(argument.default_value, values)
         if argument.choices is not None and values[name] not in argument.choices:
             raise LaunchError(
