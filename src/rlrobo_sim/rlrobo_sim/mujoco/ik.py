@@ -22,10 +22,10 @@ DAMPING = 0.02
 ITERATIONS = 4
 """Always as many for every world, so that a world's answer does not depend on the others."""
 POSTURE_GAIN = 0.1
-MAX_POSITION_ERROR = 0.15
-"""[m] an iteration: far targets are approached over several control steps."""
-MAX_ROTATION_ERROR = 0.5
-"""[rad] an iteration."""
+MAX_TOOL_SPEED = 1.7
+"""[m/s], Franka's Cartesian limit: further targets are approached over several control steps."""
+MAX_TOOL_TURN = 2.5
+"""[rad/s], likewise; an iteration."""
 
 
 class ArmKinematics:
@@ -41,26 +41,29 @@ class ArmKinematics:
         self._arm = np.array([model.joint(name).qposadr[0] for name in panda.ARM_JOINTS])
         self._dofs = np.array([model.joint(name).dofadr[0] for name in panda.ARM_JOINTS])
 
-    def solve(self, start_M: Array, position_M: Array, quat_M: Array) -> Array:
+    def solve(self, start_M: Array, position_M: Array, quat_M: Array, duration: float) -> Array:
         """Joint angles f64[M, 7] within the limits that bring the tool from the angles
-        `start_M` to `position_M` [m] and `quat_M` (unit, wxyz), or as near as it goes."""
+        `start_M` to `position_M` [m] and `quat_M` (unit, wxyz), or as near as the arm gets in
+        `duration` [s]."""
         ids = np.arange(len(start_M))
-        q_M = start_M
+        q_M, at_M = start_M, self.forward(start_M)
+        goal_M = at_M + _limit(position_M - at_M, MAX_TOOL_SPEED * duration)
         for _ in range(ITERATIONS):
-            self._qpos[: len(ids), self._arm] = q_M
-            self._batch.forward(ids, stage=int(mujoco.mjtStage.mjSTAGE_POS))
-            at_M = self._position[: len(ids)].copy()
+            turn_M = rotation_vector(quat_M, self._quat[: len(ids)])
             error_M = np.concatenate(
-                [
-                    _limit(position_M - at_M, MAX_POSITION_ERROR),
-                    _limit(rotation_vector(quat_M, self._quat[: len(ids)]), MAX_ROTATION_ERROR),
-                ],
-                axis=1,
+                [goal_M - at_M, _limit(turn_M, MAX_TOOL_TURN * duration)], axis=1
             )
             jacobian_M = np.concatenate(self._batch.jac(self._hand, at_M, ids), axis=1)
             step_M = _damped_step(jacobian_M[:, :, self._dofs], error_M, panda.NEUTRAL - q_M)
             q_M = np.clip(q_M + step_M, panda.JOINT_LOW, panda.JOINT_HIGH)
+            at_M = self.forward(q_M)
         return q_M
+
+    def forward(self, q_M: Array) -> Array:
+        """Positions f64[M, 3] of the tool centre point at the joint angles f64[M, 7]."""
+        self._qpos[: len(q_M), self._arm] = q_M
+        self._batch.forward(np.arange(len(q_M)), stage=int(mujoco.mjtStage.mjSTAGE_POS))
+        return self._position[: len(q_M)].copy()
 
 
 def rotation_vector(target_M: Array, current_M: Array) -> Array:

@@ -8,8 +8,8 @@ from typing import Any
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from rlrobo_core.tasks import SceneObject, Task
 
+from rlrobo_core.tasks import SceneObject, Task
 from rlrobo_sim.mujoco import panda
 from rlrobo_sim.mujoco.shapes import CONTACT_BITS, box, cylinder, sphere
 

@@ -69,13 +69,16 @@ def _between(
 ) -> Shape:
     a, b = np.asarray(start), np.asarray(end)
     length = float(np.linalg.norm(b - a))
-    middle = tuple(map(float, (a + b) / 2))
-    axis = tuple(map(float, (b - a) / length))
-    return Shape(kind, (radius, length / 2), middle, axis, rgba, solid)
+    return Shape(kind, (radius, length / 2), _vec3((a + b) / 2), _vec3(b - a), rgba, solid)
+
+
+def _vec3(vector: np.ndarray) -> Vec3:
+    x, y, z = map(float, vector)
+    return x, y, z
 
 
 def _quat_z_to(axis: Vec3) -> np.ndarray:
-    """Quaternion wxyz that turns the z axis to the unit vector `axis`."""
+    """Quaternion wxyz that turns the z axis to the direction of `axis`."""
     quat = np.zeros(4)
     mujoco.mju_quatZ2Vec(quat, np.asarray(axis, dtype=np.float64))
     return quat

@@ -12,20 +12,18 @@ import mujoco
 import mujoco.batch
 import numpy as np
 from numpy.typing import NDArray
-from rlrobo_core.tasks import InitialScene, SceneState, Task
 
+from rlrobo_core.tasks import InitialScene, SceneState, Task
 from rlrobo_sim.mujoco import panda
 from rlrobo_sim.mujoco.ik import ArmKinematics
 from rlrobo_sim.mujoco.rendering import CameraRig
 from rlrobo_sim.mujoco.robots import make_robot
 from rlrobo_sim.mujoco.scene import CAMERAS, TIMESTEP, build_kinematics, build_scene
+from rlrobo_sim.mujoco.workspace import clip_to_reach
 from rlrobo_sim.simulator import WorldIds
 
 Array = NDArray[np.float64]
 
-REACH_LOW = np.array([0.25, -0.45, 0.01])
-REACH_HIGH = np.array([0.80, 0.45, 0.65])
-"""Tool positions that are accepted [m]; the fingertips end 9 mm below the tool centre point."""
 
 class UnstableWorlds(RuntimeError):
     """The physics of some worlds diverged. They were put back to where the step began and
@@ -43,7 +41,8 @@ class MujocoSimulator:
     """`num_worlds` copies of the scene of `task` (see `rlrobo_sim.simulator.Simulator`).
 
     The gripper starts open where the task's actions include it, otherwise closed. Targets are
-    clipped to the box from `REACH_LOW` to `REACH_HIGH`. Rendering starts with the first
+    clipped to where the arm can go
+    (`workspace.py`). Rendering starts with the first
     `render`, in `num_render_workers` processes (default: one a core; 0: in this process).
     """
 
@@ -127,10 +126,11 @@ class MujocoSimulator:
     def _controls(self, ids: NDArray[np.int64], target_M: Array) -> Array:
         """f64[M, substeps, nu]: joint targets on a straight line to the solution of inverse
         kinematics, leading by what the actuators' damping would otherwise hold back."""
-        position_M = np.clip(target_M[:, :3], REACH_LOW, REACH_HIGH)
         arm, fingers = self._scene.arm_ctrl, self._scene.finger_ctrl
         start_M = self._ctrl[np.ix_(ids, arm)]
-        end_M = self._kinematics.solve(start_M, position_M, _xyzw_to_wxyz(target_M[:, :7])[:, 3:])
+        position_M = clip_to_reach(target_M[:, :3])
+        quat_M = _xyzw_to_wxyz(target_M[:, :7])[:, 3:]
+        end_M = self._kinematics.solve(start_M, position_M, quat_M, 1.0 / self.control_hz)
         done_T = np.arange(1, self._substeps + 1) / self._substeps
         moving_T = done_T < 1.0  # the last substep leaves the bare target: the next step's start
         velocity_M = (end_M - start_M) / (self._substeps * TIMESTEP)
