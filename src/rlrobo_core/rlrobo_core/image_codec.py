@@ -8,11 +8,11 @@ OpenCV's weights). Depth and float images are handed on unchanged or not at all.
 
 from __future__ import annotations
 
+from array import array
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Buffer  # collections.abc has it from 3.12 on
 
 Pixels: TypeAlias = NDArray[Any]
 
@@ -60,7 +60,7 @@ def encode(pixels: Pixels, encoding: str) -> NDArray[np.uint8]:
 
 
 def decode(
-    data: Buffer,
+    data: bytes | array[int] | NDArray[np.uint8],
     height: int,
     width: int,
     encoding: str,

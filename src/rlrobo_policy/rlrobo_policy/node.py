@@ -1,0 +1,121 @@
+"""The policy as a ROS node: answers observation batches, takes up new weights as they come."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_node
+from rlrobo_core.tasks import make_task
+from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
+from rlrobo_policy.policy import Policy, load_policy
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The node's parameters."""
+
+    task: str = "reach"
+    """Task whose action dimensions the policy commands."""
+    model: str = "tiny"
+    """Model to start from: tiny, or a Hugging Face id or directory of a Qwen2.5-VL."""
+    checkpoint: str = ""
+    """Checkpoint directory to start from instead of the bare model."""
+    codec: str = "tokens"
+    """How actions are written: tokens, words."""
+    cameras: tuple[str, ...] = ("front",)
+    """Cameras that the policy sees."""
+    image_size: int = field(default=64, metadata={"range": (16, 2048)})
+    """Height and width of the camera images [px]."""
+    device: str = "cpu"
+    """Where the model runs: cpu, cuda, cuda:1, …"""
+    seed: int = field(default=0, metadata={"range": (0, 2**31 - 1)})
+    """Seed of the sampled actions."""
+
+
+class PolicyNode(RecordNode):
+    """`ObservationBatch` and `PolicyUpdate` in, `ActionBatch` out.
+
+    Only the newest observation batch matters: the simulation waits for nothing else. It is held
+    until the policy is as new as its request asks. A batch that comes again gets the very
+    answer it got before, since the trainer may hold that one already.
+    """
+
+    def __init__(self, policy: Policy | None = None, **kwargs: Any) -> None:
+        """`policy` replaces the one that the parameters describe."""
+        super().__init__(
+            "policy",
+            listens_to=(ObservationBatch, PolicyUpdate),
+            speaks=(ActionBatch,),
+            **kwargs,
+        )
+        config = declare_parameters(self, PolicyConfig)
+        self.policy = policy or make_policy(config)
+        self._waiting: ObservationBatch | None = None
+        self._update: PolicyUpdate | None = None
+        self._answered: tuple[ObservationBatch, ActionBatch] | None = None
+        self.facts |= {"version": self.policy.version, "answers": 0, "refused_updates": 0}
+
+    def receive(self, received: Received) -> None:
+        match received.record:
+            case ObservationBatch() as batch:
+                self._waiting = None if batch.last else batch
+            case PolicyUpdate() as update:
+                self._update = update
+
+    def work(self) -> None:
+        if self._update:
+            self._take_up(self._update)
+            self._update = None
+        if self._waiting and self.policy.version >= self._waiting.request.min_policy_version:
+            self._answer(self._waiting)
+            self._waiting = None
+        self.facts["holding"] = self._waiting is not None
+
+    def _take_up(self, update: PolicyUpdate) -> None:
+        try:
+            self.policy.load_weights(update)
+        except ValueError as error:
+            self.facts["refused_updates"] += 1
+            self.complain(str(error))
+        self.facts["version"] = self.policy.version
+
+    def _answer(self, batch: ObservationBatch) -> None:
+        if not self._answered or not asks_the_same(batch, self._answered[0]):
+            began = time.monotonic()
+            self._answered = (batch, self.policy.act(batch))
+            self.facts["act_s"] = f"{time.monotonic() - began:.3f}"
+        self.publish(self._answered[1])
+        self.facts["answers"] += 1
+
+
+def asks_the_same(one: ObservationBatch, other: ObservationBatch) -> bool:
+    """Whether both ask for the same actions, by their ids."""
+    a, b = one.observations, other.observations
+    return (
+        one.request == other.request
+        and np.array_equal(a.group_N, b.group_N)
+        and np.array_equal(a.rollout_N, b.rollout_N)
+        and np.array_equal(a.samples_N, b.samples_N)
+        and np.array_equal(a.step_N, b.step_N)
+    )
+
+
+def make_policy(config: PolicyConfig) -> Policy:
+    return load_policy(
+        config.checkpoint or config.model,
+        make_task(config.task),
+        config.codec,
+        config.cameras,
+        config.image_size,
+        config.seed,
+        config.device,
+    )
+
+
+def main() -> None:
+    sys.exit(run_node(PolicyNode))

@@ -1,0 +1,109 @@
+"""The simulation as a ROS node: serves rollout requests, one batched message a control step."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_node
+from rlrobo_core.tasks import make_task
+from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
+from rlrobo_sim.mujoco import MujocoSimulator
+from rlrobo_sim.rollout import RolloutEngine
+
+
+@dataclass(frozen=True)
+class SimConfig:
+    """The node's parameters."""
+
+    task: str = "reach"
+    """Task to simulate."""
+    num_envs: int = field(default=16, metadata={"range": (1, 65536)})
+    """Worlds that are simulated together; a multiple of group_size."""
+    group_size: int = field(default=8, metadata={"range": (1, 65536)})
+    """Rollouts of one group, which start identically."""
+    image_size: int = field(default=64, metadata={"range": (16, 2048)})
+    """Height and width of the camera images [px]."""
+    cameras: tuple[str, ...] = ("front",)
+    """Cameras to render: front, wrist."""
+    robot: str = "primitive"
+    """Looks of the arm: primitive shapes, or the official meshes (menagerie)."""
+    randomize: bool = False
+    """Randomize lights, colours, camera pose, friction and mass of every episode."""
+    resend_s: float = field(default=3.0, metadata={"range": (0.1, 3600.0)})
+    """Ask again when no action came for so long [s]."""
+
+
+class SimNode(RecordNode):
+    """`RolloutRequest` and `ActionBatch` in, `ObservationBatch` out.
+
+    A newer request replaces the one in progress. Answers that do not match the pending batch
+    (another request's, repeated, incomplete) are ignored. Where none comes, the batch is sent
+    again under the same ids, so that a restarted policy, or one that lost it, can go on. A
+    restarted simulation is told the latched request and begins it anew: same seeds, same ids.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            "sim",
+            listens_to=(RolloutRequest, ActionBatch),
+            speaks=(ObservationBatch,),
+            **kwargs,
+        )
+        self.config = config = declare_parameters(self, SimConfig)
+        task = make_task(config.task)
+        self.simulator = MujocoSimulator(
+            task,
+            config.num_envs,
+            image_size=config.image_size,
+            cameras=config.cameras,
+            randomize=config.randomize,
+            robot=config.robot,
+        )
+        self.engine = RolloutEngine(self.simulator, task, config.group_size)
+        self._sent_at = 0.0
+        self.facts |= {"request": 0, "batches": 0, "unmatched_actions": 0, "resent": 0}
+
+    def receive(self, received: Received) -> None:
+        match received.record:
+            case RolloutRequest() as request:
+                self._start(request)
+            case ActionBatch() as actions:
+                self._act(actions)
+
+    def work(self) -> None:
+        """Ask again where nobody answered."""
+        pending = self.engine.pending
+        overdue = time.monotonic() - self._sent_at > self.config.resend_s
+        if pending and not pending.last and overdue:
+            self.get_logger().warning(
+                f"no action for request {pending.request.request_id} in "
+                f"{self.config.resend_s:g} s: asking again"
+            )
+            self.facts["resent"] += 1
+            self._send(pending)
+
+    def close(self) -> None:
+        self.simulator.close()
+
+    def _start(self, request: RolloutRequest) -> None:
+        self.facts["request"] = request.request_id
+        self._send(self.engine.start(request))
+
+    def _act(self, actions: ActionBatch) -> None:
+        batch = self.engine.act(actions)
+        if batch is None:
+            self.facts["unmatched_actions"] += 1
+        else:
+            self._send(batch)
+
+    def _send(self, batch: ObservationBatch) -> None:
+        self.publish(batch)
+        self.facts["batches"] += 1
+        self._sent_at = time.monotonic()
+
+
+def main() -> None:
+    sys.exit(run_node(SimNode))
