@@ -18,8 +18,9 @@ from rlrobo_sim.mujoco import panda
 
 Array = NDArray[np.float64]
 
-DAMPING = 0.02
-ITERATIONS = 4
+DAMPING = 0.01
+_DAMPING_MATRIX = DAMPING**2 * np.eye(6)
+ITERATIONS = 3
 """Always as many for every world, so that a world's answer does not depend on the others."""
 POSTURE_GAIN = 0.1
 MAX_TOOL_SPEED = 1.7
@@ -55,7 +56,7 @@ class ArmKinematics:
             )
             jacobian_M = np.concatenate(self._batch.jac(self._hand, at_M, ids), axis=1)
             step_M = _damped_step(jacobian_M[:, :, self._dofs], error_M, panda.NEUTRAL - q_M)
-            q_M = np.clip(q_M + step_M, panda.JOINT_LOW, panda.JOINT_HIGH)
+            q_M = np.minimum(np.maximum(q_M + step_M, panda.JOINT_LOW), panda.JOINT_HIGH)
             at_M = self.forward(q_M)
         return q_M
 
@@ -69,17 +70,24 @@ class ArmKinematics:
 def rotation_vector(target_M: Array, current_M: Array) -> Array:
     """f64[M, 3] about world axes, from `current_M` to `target_M` (wxyz), the shorter way;
     2 sin(angle / 2) long, which is the angle where it is small."""
-    w, v = target_M[:, :1], target_M[:, 1:]
-    cw, cv = current_M[:, :1], -current_M[:, 1:]
-    real = w * cw - np.sum(v * cv, axis=1, keepdims=True)
-    imaginary = w * cv + cw * v + np.cross(v, cv)
-    return 2.0 * np.where(real < 0.0, -imaginary, imaginary)
+    w, x, y, z = target_M.T
+    cw, cx, cy, cz = current_M.T
+    turn_M = np.stack(
+        [
+            cw * x - w * cx - y * cz + z * cy,
+            cw * y - w * cy - z * cx + x * cz,
+            cw * z - w * cz - x * cy + y * cx,
+        ],
+        axis=1,
+    )
+    cosine_M = w * cw + x * cx + y * cy + z * cz  # of half the angle
+    return turn_M * np.where(cosine_M < 0.0, -2.0, 2.0)[:, None]
 
 
 def _damped_step(jacobian_M: Array, error_M: Array, to_rest_M: Array) -> Array:
     pull_M = POSTURE_GAIN * to_rest_M
     transposed_M = np.ascontiguousarray(jacobian_M.transpose(0, 2, 1))
-    gram_M = jacobian_M @ transposed_M + DAMPING**2 * np.eye(6)
+    gram_M = jacobian_M @ transposed_M + _DAMPING_MATRIX
     remaining_M = error_M[..., None] - jacobian_M @ pull_M[..., None]
     return pull_M + (transposed_M @ np.linalg.solve(gram_M, remaining_M))[..., 0]
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_sim.mujoco.gl import make_context
+from rlrobo_sim.mujoco.randomization import visual_row_size, write_visual_fields
 
 Array = NDArray[np.float64]
 Images = NDArray[np.uint8]
@@ -35,11 +36,14 @@ class RigConfig(NamedTuple):
     cameras: tuple[str, ...]
     image_size: int
     capacity: int
+    randomized: bool
+    """Rows end with the visual fields of the world's model."""
 
 
 class CameraRenderer:
-    """Draws rows [qpos, mocap_pos, mocap_quat] with one OpenGL context. To be made, used and
-    closed in one thread. Shadows and anti-aliasing are off: they cost 2-4 times as much."""
+    """Draws rows [qpos, mocap_pos, mocap_quat, visual fields] with one OpenGL context. To be
+    made, used and closed in one thread. Shadows and anti-aliasing are off: they cost 2-4 times
+    as much."""
 
     def __init__(self, model: mujoco.MjModel, config: RigConfig) -> None:
         self._model, self._data = model, mujoco.MjData(model)
@@ -57,8 +61,10 @@ class CameraRenderer:
     def render(self, row: Array, out: Images) -> None:
         """Draw one world into `out`, u8[C, H, W, 3]."""
         model, data = self._model, self._data
-        sizes = np.cumsum([model.nq, 3 * model.nmocap])
-        qpos, mocap_pos, mocap_quat = np.split(row, sizes)
+        ends = np.cumsum([model.nq, 3 * model.nmocap, 4 * model.nmocap])
+        qpos, mocap_pos, mocap_quat, visual = np.split(row, ends)
+        if len(visual):
+            write_visual_fields(model, visual)
         data.qpos[:] = qpos
         data.mocap_pos[:] = mocap_pos.reshape(-1, 3)
         data.mocap_quat[:] = mocap_quat.reshape(-1, 4)
@@ -92,17 +98,18 @@ class CameraRig:
         cameras: tuple[str, ...],
         image_size: int,
         capacity: int,
+        randomized: bool,
         num_workers: int | None,
     ) -> None:
         self._model = model
-        self._config = RigConfig(cameras, image_size, capacity)
+        self._config = RigConfig(cameras, image_size, capacity, randomized)
         cores = len(os.sched_getaffinity(0))
         self._num_workers = min(cores if num_workers is None else num_workers, capacity)
         self._renderer: CameraRenderer | None = None
         self._pool: _WorkerPool | None = None
 
     def render(self, *fields_M: Array) -> Images:
-        """u8[M, C, H, W, 3] of the worlds whose state fields are given, each [M, ...]."""
+        """u8[M, C, H, W, 3] of the worlds whose fields are given, each [M, ...], in row order."""
         count = len(fields_M[0])
         rows_M = np.concatenate([field.reshape(count, -1) for field in fields_M], axis=1)
         if self._num_workers == 0:
@@ -133,7 +140,7 @@ class SharedBlock:
     """Rows and images of `capacity` worlds in the shared memory behind a file descriptor."""
 
     def __init__(self, fd: int, model: mujoco.MjModel, config: RigConfig) -> None:
-        row_shape = (config.capacity, row_size(model))
+        row_shape = (config.capacity, row_size(model, config.randomized))
         size = config.image_size
         image_shape = (config.capacity, len(config.cameras), size, size, 3)
         row_bytes = 8 * int(np.prod(row_shape))
@@ -147,8 +154,8 @@ class SharedBlock:
         self.images = np.frombuffer(memory, np.uint8, offset=row_bytes).reshape(image_shape)
 
 
-def row_size(model: mujoco.MjModel) -> int:
-    return model.nq + 7 * model.nmocap
+def row_size(model: mujoco.MjModel, randomized: bool) -> int:
+    return model.nq + 7 * model.nmocap + randomized * visual_row_size(model)
 
 
 class _Worker(NamedTuple):

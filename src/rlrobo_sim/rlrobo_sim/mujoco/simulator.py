@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rlrobo_core.tasks import InitialScene, SceneState, Task
 from rlrobo_sim.mujoco import panda
 from rlrobo_sim.mujoco.ik import ArmKinematics
+from rlrobo_sim.mujoco.randomization import Randomizer, Ranges
 from rlrobo_sim.mujoco.rendering import CameraRig
 from rlrobo_sim.mujoco.robots import make_robot
 from rlrobo_sim.mujoco.scene import CAMERAS, TIMESTEP, build_kinematics, build_scene
@@ -76,7 +77,10 @@ class MujocoSimulator:
         self._bind(model)
         self._lead = -model.actuator_biasprm[:, 2] / model.actuator_gainprm[:, 0]
         self._stale = np.ones(num_worlds, dtype=bool)
-        self._rig = CameraRig(model, self.cameras, image_size, num_worlds, num_render_workers)
+        self._randomizer = Randomizer(self._scene, self._batch, Ranges()) if randomize else None
+        self._rig = CameraRig(
+            model, self.cameras, image_size, num_worlds, randomize, num_render_workers
+        )
 
     def _bind(self, model: mujoco.MjModel) -> None:
         self._state = self._batch.state
@@ -107,6 +111,8 @@ class MujocoSimulator:
             self._mocap_pos[ids, ball] = pose_M[:, :3]
             self._mocap_quat[ids, ball] = _xyzw_to_wxyz(pose_M)[:, 3:]
             self._mocap_pos[ids, foot] = pose_M[:, :3] * (1.0, 1.0, 0.0)
+        if self._randomizer is not None:
+            self._randomizer.apply(ids, self._randomizer.draw(seeds))
         self._stale[ids] = True
 
     def step(self, worlds: WorldIds, target_M: NDArray[np.floating[Any]]) -> None:
@@ -173,19 +179,30 @@ class MujocoSimulator:
 
     def render(self, worlds: WorldIds) -> NDArray[np.uint8]:
         ids = self._ids(worlds)
-        return self._rig.render(self._qpos[ids], self._mocap_pos[ids], self._mocap_quat[ids])
+        fields_M = [self._qpos[ids], self._mocap_pos[ids], self._mocap_quat[ids]]
+        if self._randomizer is not None:
+            fields_M.append(self._randomizer.visual_NV[ids])
+        return self._rig.render(*fields_M)
 
     def snapshot(self, worlds: WorldIds) -> Array:
-        return self._state[self._ids(worlds)]
+        ids = self._ids(worlds)
+        if self._randomizer is None:
+            return self._state[ids]
+        return np.concatenate([self._state[ids], self._randomizer.draws_NK[ids]], axis=1)
 
     def restore(self, worlds: WorldIds, snapshot: Array) -> None:
         ids = self._ids(worlds)
-        if np.shape(snapshot) != (len(ids), self._state.shape[1]):
+        num_state = self._state.shape[1]
+        num_draws = self._randomizer.num_draws if self._randomizer is not None else 0
+        if np.shape(snapshot) != (len(ids), num_state + num_draws):
             raise ValueError(
                 f"a snapshot of shape {np.shape(snapshot)} does not fit {len(ids)} worlds of this "
-                f"scene; it must be {(len(ids), self._state.shape[1])}, from the same task"
+                f"scene, which takes {(len(ids), num_state + num_draws)}; restore it where task "
+                "and randomize are the same as where it was taken"
             )
-        self._state[ids] = snapshot
+        self._state[ids] = snapshot[:, :num_state]
+        if self._randomizer is not None:
+            self._randomizer.apply(ids, snapshot[:, num_state:])
         self._stale[ids] = True
 
     def close(self) -> None:
