@@ -36,7 +36,7 @@ STAND_RADIUS = 0.005
 FOOT_RADIUS = 0.028
 FOOT_HEIGHT = 0.002
 
-CAMERAS = ("front", "wrist")
+CAMERAS = ("front", "wrist", "overview")
 FRONT_LOOKS_AT = np.array([0.57, 0.0, 0.2])
 FRONT_POSITION = FRONT_LOOKS_AT + 1.15 * np.array([0.62, 0.62, 0.47])
 """In front, to the robot's left and 28 degrees above: motions along x, y and z all show, and
@@ -45,6 +45,10 @@ above: 10%)."""
 FRONT_FOVY = 34.0
 """[deg]"""
 
+OVERVIEW_LOOKS_AT = np.array([0.38, 0.0, 0.27])
+OVERVIEW_POSITION = np.array([1.4, 1.25, 1.35])
+OVERVIEW_FOVY = 30.0
+"""[deg]. The whole arm, for pictures and videos."""
 WRIST_POSITION = (0.07, 0.0, 0.05)
 """In the hand's frame."""
 WRIST_TILT = 0.5
@@ -181,6 +185,12 @@ def _add_cameras(spec: mujoco.MjSpec) -> None:
         pos=FRONT_POSITION,
         quat=look_at(FRONT_POSITION, FRONT_LOOKS_AT),
         fovy=FRONT_FOVY,
+    )
+    spec.worldbody.add_camera(
+        name="overview",
+        pos=OVERVIEW_POSITION,
+        quat=look_at(OVERVIEW_POSITION, OVERVIEW_LOOKS_AT),
+        fovy=OVERVIEW_FOVY,
     )
     spec.body("hand").add_camera(
         name="wrist", pos=WRIST_POSITION, quat=_wrist_quat(), fovy=WRIST_FOVY
