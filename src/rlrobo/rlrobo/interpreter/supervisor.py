@@ -19,7 +19,7 @@ from rlrobo.interpreter.names import (
     perform,
 )
 from rlrobo.interpreter.process import Process, command_line
-from rlrobo.interpreter.shared_memory import remove_abandoned, segments
+from rlrobo.interpreter.shared_memory import remove_abandoned, remove_ownerless, segments
 
 INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 LONGEST_WAIT = 3600.0
@@ -77,6 +77,7 @@ class Supervisor:
         finally:
             for process in self.processes:
                 process.kill()
+            remove_ownerless(segments() - self._others_segments)
 
     def end(self, reason: str) -> None:
         print(f"[INFO] [launch]: ending all nodes: {reason}", file=sys.stderr, flush=True)
