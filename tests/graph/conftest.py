@@ -87,14 +87,16 @@ class Graph:
         while any(p.get_subscription_count() < listeners[p.topic_name] for p in publishers):
             time.sleep(0.01)  # rclpy has no event for this
 
-    def launch(self, module: str, **parameters: Any) -> subprocess.Popen[str]:
+    def launch(
+        self, module: str, capture: bool = False, **parameters: Any
+    ) -> subprocess.Popen[str]:
         """Start the `main` of a node's module as a process."""
         settings = [item for key, value in parameters.items() for item in ("-p", f"{key}:={value}")]
         command = f"from {module} import main; main()"
         process = subprocess.Popen(
             [sys.executable, "-c", command, "--ros-args", *settings],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE if capture else None,
+            stderr=subprocess.PIPE if capture else None,
             text=True,
         )
         self._stack.callback(end, process)

@@ -1,60 +1,20 @@
 """Rollouts through the graph: the same, bit for bit, as in one process without ROS."""
 
-import itertools
-
 import numpy as np
 import pytest
 from graph_peers import PATIENCE, Ear, LossyWire, RandomPolicy, request
+from graph_rollouts import (
+    SCENE,
+    assert_same_rollouts,
+    hear_request,
+    trainer_ear,
+    without_repetitions,
+    without_ros,
+)
 
-from rlrobo_core.tasks import make_task
-from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
+from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.node import PolicyNode
-from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.node import SimNode
-from rlrobo_sim.rollout import RolloutEngine
-
-SCENE = {"num_envs": 4, "group_size": 2, "image_size": 32}
-
-
-def trainer_ear(graph, **kwargs) -> Ear:
-    return graph.add(
-        lambda **k: Ear(ObservationBatch, says=(RolloutRequest, PolicyUpdate), **k), **kwargs
-    )
-
-
-def hear_request(ear: Ear) -> list[ObservationBatch]:
-    batches = [ear.hear_batch()]
-    while not batches[-1].last:
-        batches.append(ear.hear_batch())
-    return batches
-
-
-def without_ros(asked: RolloutRequest) -> list[ObservationBatch]:
-    task, policy = make_task("reach"), RandomPolicy()
-    simulator = MujocoSimulator(task, SCENE["num_envs"], SCENE["image_size"])
-    try:
-        engine = RolloutEngine(simulator, task, asked.group_size)
-        batches = [engine.start(asked)]
-        while not batches[-1].last:
-            batches.append(engine.act(policy.act(batches[-1])))
-        return batches
-    finally:
-        simulator.close()
-
-
-def assert_same_rollouts(ours: list[ObservationBatch], others: list[ObservationBatch]) -> None:
-    assert len(ours) == len(others)
-    for one, other in zip(ours, others, strict=True):
-        for name in ("group_M", "rollout_M", "step_M", "reward_M", "success_M", "truncated_M"):
-            np.testing.assert_array_equal(
-                getattr(one.outcomes, name), getattr(other.outcomes, name), name
-            )
-        for name in ("group_N", "rollout_N", "samples_N", "step_N", "ee_pose_N"):
-            np.testing.assert_array_equal(
-                getattr(one.observations, name), getattr(other.observations, name), name
-            )
-        if not one.last:
-            np.testing.assert_array_equal(one.observations.image_NC, other.observations.image_NC)
 
 
 @pytest.mark.parametrize("form", ["trajectory", "branch"])
@@ -121,9 +81,8 @@ def test_what_is_lost_on_the_way_to_the_policy_is_sent_again(graph):
     asked = request(group_ids=(0,))
     ear.publish(asked)
     batches = hear_request(ear)
-    again = [a for a, b in itertools.pairwise(batches) if same_ids(a, b)]
-    assert len(again) == 1
-    assert_same_rollouts([b for b in batches if b is not again[0]], without_ros(asked))
+    assert len(without_repetitions(batches)) == len(batches) - 1
+    assert_same_rollouts(without_repetitions(batches), without_ros(asked))
 
 
 def test_what_is_lost_on_the_way_to_the_simulation_is_answered_alike(graph):
@@ -153,12 +112,3 @@ def test_what_is_lost_on_the_way_to_the_trainer_is_counted(graph):
     while not received[-1].record.last:
         received.append(ear.next())
     assert {r.record.sequence: r.lost for r in received if r.lost} == {4: 2, 7: 1}
-
-
-def same_ids(one: ObservationBatch, other: ObservationBatch) -> bool:
-    a, b = one.observations, other.observations
-    return (
-        not other.last
-        and np.array_equal(a.group_N, b.group_N)
-        and np.array_equal(a.step_N, b.step_N)
-    )

@@ -29,7 +29,7 @@ class PolicyConfig:
     """How actions are written: tokens, words."""
     cameras: tuple[str, ...] = ("front",)
     """Cameras that the policy sees."""
-    image_size: int = field(default=64, metadata={"range": (16, 2048)})
+    image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
     device: str = "cpu"
     """Where the model runs: cpu, cuda, cuda:1, …"""

@@ -24,7 +24,7 @@ class SimConfig:
     """Worlds that are simulated together; a multiple of group_size."""
     group_size: int = field(default=8, metadata={"range": (1, 65536)})
     """Rollouts of one group, which start identically."""
-    image_size: int = field(default=64, metadata={"range": (16, 2048)})
+    image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
     cameras: tuple[str, ...] = ("front",)
     """Cameras to render: front, wrist."""
