@@ -89,7 +89,7 @@ class Randomizer:
             at = np.ix_(ids, self._bodies)
             self._mass[at] = self._model.body_mass[self._bodies] * factor_M
             self._inertia[at] = self._model.body_inertia[self._bodies] * factor_M[..., None]
-            self._batch.set_const(ids)
+            self._batch.set_const(np.sort(ids))
 
     def _scaled(self, draws_MK: Array) -> dict[str, Array]:
         ends = np.cumsum([int(np.prod(shape)) for shape in self._sizes.values()])

@@ -37,8 +37,7 @@ def _serve(pipe: Connection[Any, Any], shared_fd: int) -> None:
         pipe.send(None)
         while True:
             start, stop = pipe.recv()
-            for i in range(start, stop):
-                renderer.render(shared.rows[i], shared.images[i])
+            renderer.render(shared.rows[start:stop], shared.images[start:stop])
             pipe.send(None)
     finally:
         renderer.close()

@@ -8,6 +8,8 @@ its parent is killed.
 
 from __future__ import annotations
 
+import copy
+import math
 import mmap
 import multiprocessing
 import multiprocessing.connection
@@ -46,7 +48,8 @@ class CameraRenderer:
     as much."""
 
     def __init__(self, model: mujoco.MjModel, config: RigConfig) -> None:
-        self._model, self._data = model, mujoco.MjData(model)
+        self._model = copy.copy(model)  # its visual fields change from world to world
+        self._data = mujoco.MjData(self._model)
         self._context = make_context(config.image_size)
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 10)
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
@@ -58,8 +61,13 @@ class CameraRenderer:
         self._pixels = np.empty((config.image_size, config.image_size, 3), np.uint8)
         self._cameras = [_fixed_camera(model, name) for name in config.cameras]
 
-    def render(self, row: Array, out: Images) -> None:
-        """Draw one world into `out`, u8[C, H, W, 3]."""
+    def render(self, rows_M: Array, out_M: Images) -> None:
+        """Draw the worlds of `rows_M` into `out_M`, u8[M, C, H, W, 3]."""
+        self._context.make_current()  # another renderer of this process may have been
+        for row, out in zip(rows_M, out_M, strict=True):
+            self._draw(row, out)
+
+    def _draw(self, row: Array, out: Images) -> None:
         model, data = self._model, self._data
         ends = np.cumsum([model.nq, 3 * model.nmocap, 4 * model.nmocap])
         qpos, mocap_pos, mocap_quat, visual = np.split(row, ends)
@@ -85,6 +93,7 @@ class CameraRenderer:
             image[:] = self._pixels[::-1]  # OpenGL's rows go upwards
 
     def close(self) -> None:
+        self._context.make_current()
         self._gpu.free()
         self._context.free()
 
@@ -111,7 +120,9 @@ class CameraRig:
     def render(self, *fields_M: Array) -> Images:
         """u8[M, C, H, W, 3] of the worlds whose fields are given, each [M, ...], in row order."""
         count = len(fields_M[0])
-        rows_M = np.concatenate([field.reshape(count, -1) for field in fields_M], axis=1)
+        rows_M = np.concatenate(
+            [field.reshape(count, math.prod(field.shape[1:])) for field in fields_M], axis=1
+        )
         if self._num_workers == 0:
             return self._render_here(rows_M)
         if self._pool is None:
@@ -123,8 +134,7 @@ class CameraRig:
             self._renderer = CameraRenderer(self._model, self._config)
         size = self._config.image_size
         images_M = np.empty((len(rows_M), len(self._config.cameras), size, size, 3), np.uint8)
-        for row, image in zip(rows_M, images_M, strict=True):
-            self._renderer.render(row, image)
+        self._renderer.render(rows_M, images_M)
         return images_M
 
     def close(self) -> None:

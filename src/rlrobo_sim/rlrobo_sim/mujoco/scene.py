@@ -24,6 +24,10 @@ FINGER_DAMPING = 50.0
 FINGER_FORCE = 70.0
 """[N], Franka Hand's continuous grasping force."""
 
+CONTACT_SOLREF = (2.5 * TIMESTEP, 1.0)
+CONTACT_SOLIMP = (0.95, 0.99, 0.001, 0.5, 2.0)
+"""Stiffer than MuJoCo's defaults, by which the gripper presses 2-3 mm into a light cube."""
+
 TABLE_COLOR = (0.62, 0.60, 0.57, 1.0)
 FLOOR_COLOR = (0.42, 0.44, 0.47, 1.0)
 STAND_SHADE = 0.4
@@ -239,6 +243,8 @@ def _add_object(spec: mujoco.MjSpec, thing: SceneObject) -> None:
         friction=(thing.friction, 0.005, 0.0001),
         priority=1,
         condim=4,
+        solref=CONTACT_SOLREF,
+        solimp=CONTACT_SOLIMP,
         contype=contype,
         conaffinity=conaffinity,
     )

@@ -60,7 +60,7 @@ class MujocoSimulator:
         num_threads: int = 0,
     ) -> None:
         """`control_hz` defaults to the task's; `num_threads` of physics, 0 for all cores."""
-        _check_arguments(num_worlds, image_size, cameras)
+        _check_arguments(num_worlds, image_size, cameras, num_render_workers)
         self.num_worlds = num_worlds
         self.cameras = tuple(cameras)
         self.image_size = image_size
@@ -97,7 +97,7 @@ class MujocoSimulator:
 
     def reset(self, worlds: WorldIds, scenes: Sequence[InitialScene], seeds: Sequence[int]) -> None:
         ids = self._ids(worlds)
-        self._batch.reset(ids, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        self._batch.reset(np.sort(ids), stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         scene = self._scene
         self._qpos[np.ix_(ids, scene.arm_qpos)] = panda.NEUTRAL
         self._qpos[np.ix_(ids, scene.finger_qpos)] = self._start_width / 2
@@ -121,7 +121,8 @@ class MujocoSimulator:
         before_M = self._state[ids]
         end_time_M = self._time[ids] + self._substeps * TIMESTEP
         controls_M = self._controls(ids, target_M)
-        self._batch.rollout(self._substeps, control=controls_M, record=(), ids=ids)
+        order = np.argsort(ids)
+        self._batch.rollout(self._substeps, control=controls_M[order], record=(), ids=ids[order])
         self._stale[ids] = True
         # MuJoCo answers NaN by resetting the world: its time is then behind.
         unstable_M = np.abs(self._time[ids] - end_time_M) > TIMESTEP / 2
@@ -154,7 +155,7 @@ class MujocoSimulator:
         ids = self._ids(worlds)
         stale = ids[self._stale[ids]]
         if len(stale):
-            self._batch.forward(stale, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
+            self._batch.forward(np.sort(stale), stage=int(mujoco.mjtStage.mjSTAGE_VEL))
             self._stale[stale] = False
         scene = self._scene
         object_pose, object_velocity = {}, {}
@@ -200,6 +201,8 @@ class MujocoSimulator:
                 f"scene, which takes {(len(ids), num_state + num_draws)}; restore it where task "
                 "and randomize are the same as where it was taken"
             )
+        if not np.isfinite(snapshot).all():
+            raise ValueError("the snapshot is not finite; take it from a world that is")
         self._state[ids] = snapshot[:, :num_state]
         if self._randomizer is not None:
             self._randomizer.apply(ids, snapshot[:, num_state:])
@@ -219,11 +222,17 @@ class MujocoSimulator:
         return ids
 
 
-def _check_arguments(num_worlds: int, image_size: int, cameras: tuple[str, ...]) -> None:
+def _check_arguments(
+    num_worlds: int, image_size: int, cameras: tuple[str, ...], num_render_workers: int | None
+) -> None:
     if num_worlds < 1:
         raise ValueError(f"num_worlds is {num_worlds}; it must be at least 1")
     if image_size < 16:
         raise ValueError(f"image_size is {image_size}; it must be at least 16 pixels")
+    if num_render_workers is not None and num_render_workers < 0:
+        raise ValueError(
+            f"num_render_workers is {num_render_workers}; choose 0 (in this process) or more"
+        )
     unknown = [name for name in cameras if name not in CAMERAS]
     if unknown or not cameras:
         raise ValueError(f"unknown cameras {unknown}; choose from: {', '.join(CAMERAS)}")
@@ -255,7 +264,7 @@ def _check_target(target_M: NDArray[np.floating[Any]], count: int) -> Array:
 
 
 def _poses(scenes: Sequence[InitialScene], name: str) -> Array:
-    return np.stack([scene.object_pose[name] for scene in scenes])
+    return np.array([scene.object_pose[name] for scene in scenes]).reshape(len(scenes), 7)
 
 
 def _xyzw_to_wxyz(pose_M: Array) -> Array:
