@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,7 +215,10 @@ def test_the_scene_is_where_the_task_put_it(reach: MujocoSimulator) -> None:
     assert state.gripper_width_N == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_world_that_diverges_is_named_and_the_others_go_on(reach: MujocoSimulator) -> None:
+def test_a_world_that_diverges_is_named_and_the_others_go_on(
+    reach: MujocoSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warning to a file there
     still = reach.snapshot(WORLDS)
     broken = still.copy()
     broken[2] = np.where(still[2] == 0.0, 1e12, still[2])

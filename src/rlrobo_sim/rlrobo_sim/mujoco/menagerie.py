@@ -105,7 +105,7 @@ def _decimate(spec: mujoco.MjSpec) -> None:
         return
     model = spec.compile()
     for geom in spec.geoms:
-        if geom.group != VISUAL_GROUP:
+        if geom.group != VISUAL_GROUP or not geom.meshname:
             continue
         vertices, faces = _compiled_mesh(model, geom.meshname)
         count = max(MIN_FACES, int(KEEP_FACES * len(faces)))
