@@ -45,7 +45,7 @@ def generate_launch_description() -> LaunchDescription:
         [
             *(argument.declare() for argument in ARGUMENTS),
             *environment(),
-            respawned("rlrobo_sim", *scene, SEED),
+            respawned("rlrobo_sim", *scene),
             respawned("rlrobo_policy", MODEL, CHECKPOINT, TASK, IMAGE_SIZE, SEED),
             required("rlrobo_train", MODEL, CHECKPOINT, SEED, *scene, *TRAINING),
         ]
