@@ -6,27 +6,38 @@ from rlrobo_core.tasks import TASKS
 
 TASK = Argument("task", "reach", "what to do", choices=tuple(TASKS))
 MODEL = Argument("model", "tiny", "tiny, or a Hugging Face id or directory of a Qwen2.5-VL")
-CHECKPOINT = Argument("checkpoint", "", "what to evaluate; empty: the shipped warm start")
-IMAGE_SIZE = Argument("image_size", 64, "height and width of the camera images [pixels]")
-NUM_ENVS = Argument("num_envs", 16, "scenes side by side")
+CHECKPOINT = Argument(
+    "checkpoint", "", "what to evaluate; empty: tiny's shipped one, or the bare model"
+)
+CODEC = Argument("codec", "tokens", "how actions are written", choices=("tokens", "words"))
+DEVICE = Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, …")
+NUM_ENVS = Argument("num_envs", 16, "environments side by side")
+IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
+CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
-EVALUATION = [
-    Argument("episodes", 200, "how many"),
-    Argument("seed", 0, "the episodes are those of the held-out seeds from this one on"),
-    Argument("out", "", "where eval.json and the video go; empty: beside the checkpoint"),
-]
-NAMESPACE = Argument("namespace", "eval", "so that an evaluation can run beside a training")
-ARGUMENTS = [TASK, MODEL, CHECKPOINT, *EVALUATION, NUM_ENVS, IMAGE_SIZE, RANDOMIZE, NAMESPACE]
+ROBOT = Argument(
+    "robot",
+    "primitive",
+    "looks of the arm: shapes, or the official meshes",
+    choices=("primitive", "menagerie"),
+)
+EPISODES = Argument("episodes", 200, "how many")
+SEED = Argument("seed", 0, "which held-out episodes")
+OUT = Argument("out", "", "where eval.json and the video go; empty: a new folder in runs/")
+NAMESPACE = Argument("namespace", "eval", "apart from a training that runs at the same time")
+MODELLING = [TASK, MODEL, CHECKPOINT, CODEC, DEVICE, IMAGE_SIZE, CAMERAS]
+SCENE = [TASK, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 
 def generate_launch_description() -> LaunchDescription:
-    scene = [TASK, NUM_ENVS, IMAGE_SIZE, RANDOMIZE]
+    arguments = [*MODELLING, EPISODES, SEED, OUT, NUM_ENVS, RANDOMIZE, ROBOT, NAMESPACE]
+    evaluation = {"mode": "eval", "eval_seed": SEED.parameter(), "run_dir": OUT.parameter()}
     return LaunchDescription(
         [
-            *(argument.declare() for argument in ARGUMENTS),
+            *(argument.declare() for argument in arguments),
             *environment(),
-            respawned("rlrobo_sim", *scene, group_size=1),
-            respawned("rlrobo_policy", MODEL, CHECKPOINT, TASK, IMAGE_SIZE),
-            required("rlrobo_train", MODEL, CHECKPOINT, *scene, *EVALUATION, mode="eval"),
+            respawned("rlrobo_sim", *SCENE, ROBOT, group_size=1),
+            respawned("rlrobo_policy", *MODELLING),
+            required("rlrobo_train", *MODELLING, *SCENE, EPISODES, group_size=1, **evaluation),
         ]
     )

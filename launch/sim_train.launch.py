@@ -14,12 +14,23 @@ from rlrobo_core.tasks import TASKS
 
 TASK = Argument("task", "reach", "what to learn", choices=tuple(TASKS))
 MODEL = Argument("model", "tiny", "tiny, or a Hugging Face id or directory of a Qwen2.5-VL")
-CHECKPOINT = Argument("checkpoint", "", "start from this checkpoint; empty: the shipped one")
-IMAGE_SIZE = Argument("image_size", 64, "height and width of the camera images [pixels]")
+CHECKPOINT = Argument(
+    "checkpoint", "", "start from this checkpoint; empty: tiny's shipped one, or the bare model"
+)
+CODEC = Argument("codec", "tokens", "how actions are written", choices=("tokens", "words"))
+DEVICE = Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, …")
 SEED = Argument("seed", 0, "of everything random in training")
-NUM_ENVS = Argument("num_envs", 64, "scenes side by side; a multiple of group_size")
-GROUP_SIZE = Argument("group_size", 8, "rollouts (or branches) that are compared with each other")
+NUM_ENVS = Argument("num_envs", 64, "environments side by side; a multiple of group_size")
+GROUP_SIZE = Argument("group_size", 8, "rollouts, or branches, that are compared with each other")
+IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
+CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
+ROBOT = Argument(
+    "robot",
+    "primitive",
+    "looks of the arm: shapes, or the official meshes",
+    choices=("primitive", "menagerie"),
+)
 TRAINING = [
     Argument(
         "algorithm",
@@ -27,26 +38,32 @@ TRAINING = [
         "grpo: whole rollouts from one start; branch_grpo: actions from one state",
         choices=("branch_grpo", "grpo"),
     ),
-    Argument("minutes", 15.0, "stop after this time; 0: no limit"),
-    Argument("iterations", 0, "stop after this many updates; 0: no limit"),
+    Argument("minutes", 12.0, "train for this time; 0: no limit"),
+    Argument("iterations", 0, "train for this many updates; 0: no limit"),
     Argument("run_dir", "", "where the run is written; empty: a new folder in runs/"),
     Argument("resume", "", "go on with this run"),
-    Argument("warm_start", "shipped", "shipped, or scratch: make it anew before the training"),
-    Argument("max_policy_lag", 0, "updates that rollouts may lag behind; 0: lock step"),
+    Argument(
+        "warm_start",
+        "shipped",
+        "scratch: make tiny's warm start anew before the training",
+        choices=("shipped", "scratch"),
+    ),
+    Argument("max_policy_lag", 0, "updates that a rollout's policy may lag behind; 0: lock step"),
+    Argument("episodes", 200, "episodes of an evaluation"),
+    Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
 ]
-ARGUMENTS = [
-    TASK, MODEL, CHECKPOINT, *TRAINING, NUM_ENVS, GROUP_SIZE, SEED, IMAGE_SIZE, RANDOMIZE, NAMESPACE
-]  # fmt: skip
+MODELLING = [TASK, MODEL, CHECKPOINT, CODEC, DEVICE, IMAGE_SIZE, CAMERAS, SEED]
+SCENE = [TASK, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 
 def generate_launch_description() -> LaunchDescription:
-    scene = [TASK, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, RANDOMIZE]
+    arguments = dict.fromkeys([TASK, MODEL, *TRAINING, *SCENE, *MODELLING, ROBOT, NAMESPACE])
     return LaunchDescription(
         [
-            *(argument.declare() for argument in ARGUMENTS),
+            *(argument.declare() for argument in arguments),
             *environment(),
-            respawned("rlrobo_sim", *scene),
-            respawned("rlrobo_policy", MODEL, CHECKPOINT, TASK, IMAGE_SIZE, SEED),
-            required("rlrobo_train", MODEL, CHECKPOINT, SEED, *scene, *TRAINING),
+            respawned("rlrobo_sim", *SCENE, ROBOT),
+            respawned("rlrobo_policy", *MODELLING),
+            required("rlrobo_train", *MODELLING, *SCENE, *TRAINING),
         ]
     )

@@ -21,21 +21,28 @@ class Argument:
     """A launch argument and the node parameter of the same name and type."""
 
     name: str
-    default: bool | int | float | str
+    default: bool | int | float | str | tuple[str, ...]
     description: str
-    choices: Sequence[str] | None = None
+    choices: tuple[str, ...] | None = None
 
     def declare(self) -> DeclareLaunchArgument:
-        default = str(self.default)
         return DeclareLaunchArgument(
             self.name,
-            default_value=default.lower() if isinstance(self.default, bool) else default,
+            default_value=as_text(self.default),
             description=self.description,
             choices=self.choices,
         )
 
     def parameter(self) -> ParameterValue:
-        return ParameterValue(LaunchConfiguration(self.name), value_type=type(self.default))
+        kind = None if isinstance(self.default, tuple) else type(self.default)
+        return ParameterValue(LaunchConfiguration(self.name), value_type=kind)
+
+
+def as_text(value: bool | int | float | str | tuple[str, ...]) -> str:
+    """As it is written on the command line: true, 0.5, [front, wrist]."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(value)}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 NAMESPACE = Argument("namespace", "", "namespace of the nodes: graphs of different ones do not mix")

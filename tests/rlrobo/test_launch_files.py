@@ -1,0 +1,67 @@
+"""The launch files fit the nodes: same parameters, same types, same defaults."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rlrobo.interpreter.arguments import configure, declared, load
+from rlrobo.interpreter.names import LaunchError, Node
+from rlrobo.interpreter.process import command_line
+from rlrobo_core.config import from_values
+from rlrobo_policy.node import PolicyConfig
+from rlrobo_sim.node import SimConfig
+from rlrobo_train.config import TrainConfig
+
+CONFIGS = {"rlrobo_sim": SimConfig, "rlrobo_policy": PolicyConfig, "rlrobo_train": TrainConfig}
+FILES = sorted((Path(__file__).parents[2] / "launch").glob("sim_*.launch.py"))
+
+
+def parameters(file: Path, scratch: Path, *given: str) -> dict[str, dict[str, Any]]:
+    """What each node would get on its command line, by package."""
+    description = load(file)
+    configurations = configure(description, given)
+    nodes = [entity for entity in description.entities if isinstance(entity, Node)]
+    found = {}
+    for node in nodes:
+        command = command_line(node, configurations, scratch)
+        text = Path(command[command.index("--params-file") + 1]).read_text()
+        found[node.package] = yaml.safe_load(text)["/**"]["ros__parameters"]
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_node_knows_its_parameters(file: Path, tmp_path: Path) -> None:
+    for package, values in parameters(file, tmp_path).items():
+        config = from_values(CONFIGS[package], values)
+        assert all(type(values[name]) is type(asdict(config)[name]) or isinstance(
+            values[name], list) for name in values)  # fmt: skip
+
+
+def test_the_defaults_of_a_training_are_the_trainers_own(tmp_path: Path) -> None:
+    values = parameters(Path(FILES[1]), tmp_path)["rlrobo_train"]
+    assert from_values(TrainConfig, values) == TrainConfig()
+
+
+def test_nodes_agree_on_what_they_share(tmp_path: Path) -> None:
+    given = ["image_size:=64", "cameras:=[front, wrist]", "task:=reach", "seed:=7"]
+    of_node = parameters(FILES[1], tmp_path, *given)
+    for name, value in {"image_size": 64, "cameras": ["front", "wrist"], "task": "reach"}.items():
+        assert [values[name] for values in of_node.values()] == [value] * 3
+    assert of_node["rlrobo_policy"]["seed"] == of_node["rlrobo_train"]["seed"] == 7
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_argument_is_explained_and_optional(file: Path) -> None:
+    for argument in declared(load(file)).values():
+        assert argument.description
+        assert argument.default_value is not None
+
+
+@pytest.mark.parametrize("text", ["num_envs:=many", "randomize:=maybe", "minutes:="])
+def test_a_value_of_the_wrong_type_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=text.split(":=")[0]):
+        parameters(FILES[1], tmp_path, text)
