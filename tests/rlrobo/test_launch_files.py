@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from rlrobo.interpreter.arguments import configure, declared, load
 from rlrobo.interpreter.names import LaunchError, Node
 from rlrobo.interpreter.process import command_line
