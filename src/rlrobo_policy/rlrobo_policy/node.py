@@ -14,6 +14,11 @@ from rlrobo_core.tasks import make_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.policy import Policy, load_policy
 
+UNPUBLISHED = -1
+"""The version of weights that no trainer has published: too old for any request of a trainer.
+A policy that starts, or is started again, waits for the latched update instead of acting on
+weights that only happen to be at hand."""
+
 
 @dataclass(frozen=True)
 class PolicyConfig:
@@ -24,7 +29,8 @@ class PolicyConfig:
     model: str = "tiny"
     """Model to start from: tiny, or a Hugging Face id or directory of a Qwen2.5-VL."""
     checkpoint: str = ""
-    """Checkpoint directory to start from instead of the bare model."""
+    """Checkpoint directory to start from instead of the bare model; the trainer's weights
+    replace either."""
     codec: str = "tokens"
     """How actions are written: tokens, words."""
     cameras: tuple[str, ...] = ("front",)
@@ -106,7 +112,7 @@ def asks_the_same(one: ObservationBatch, other: ObservationBatch) -> bool:
 
 
 def make_policy(config: PolicyConfig) -> Policy:
-    return load_policy(
+    policy = load_policy(
         config.checkpoint or config.model,
         make_task(config.task),
         config.codec,
@@ -115,6 +121,8 @@ def make_policy(config: PolicyConfig) -> Policy:
         config.seed,
         config.device,
     )
+    policy.version = UNPUBLISHED
+    return policy
 
 
 def main() -> None:

@@ -15,8 +15,9 @@ from rlrobo_core.prompt import instruction_prompt
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.inputs import PromptEncoder
+from rlrobo_policy.spec import PolicySpec
 from rlrobo_policy.tree import sample_actions
-from rlrobo_policy.vlm import Vlm
+from rlrobo_policy.vlm import Vlm, load_vlm
 from rlrobo_policy.vocabulary import action_token_ids
 
 
@@ -37,13 +38,13 @@ class Policy(Protocol):
 class VlmPolicy:
     """A vision-language model that writes actions as tokens of a codec."""
 
-    def __init__(self, vlm: Vlm, task: Task, codec: str = "tokens", seed: int = 0):
-        self.vlm, self.task, self.seed = vlm, task, seed
-        self.codec = make_codec(codec, task)
+    def __init__(self, vlm: Vlm, task: Task, spec: PolicySpec, seed: int = 0):
+        self.vlm, self.task, self.spec, self.seed = vlm, task, spec, seed
+        self.codec = make_codec(spec.codec, task)
         self.encode_prompts = PromptEncoder(vlm)
         self.device = vlm.model.device
         self.token_V = action_token_ids(vlm, self.codec).to(self.device)
-        self.version = 0
+        self.version = -1  # the trainer says which one it is
         self._sequence = 0
 
     def act(self, batch: ObservationBatch) -> ActionBatch:
@@ -68,15 +69,14 @@ class VlmPolicy:
                 request.temperature,
             )
             index_MT[at_NS], logprob_MT[at_NS] = index_NST.cpu(), logprob_NST.cpu()
-        row_M = np.repeat(np.arange(len(obs)), obs.samples_N)
-        rank_M = np.arange(total) - first_N[row_M]
+        row_M = obs.row_M
         self._sequence += 1
         return ActionBatch(
             sequence=self._sequence,
             request_id=request.request_id,
             policy_version=self.version,
             group_M=obs.group_N[row_M],
-            rollout_M=(obs.rollout_N[row_M] + rank_M).astype(np.int32),
+            rollout_M=obs.rollout_M,
             step_M=obs.step_N[row_M],
             token_MT=self.token_V.cpu().numpy()[index_MT].astype(np.int32),
             logprob_MT=logprob_MT,
@@ -103,10 +103,50 @@ class VlmPolicy:
                 f"policy version {update.version} was not taken up: {update.path} is not a whole "
                 f"safetensors file ({error}); version {self.version} stays"
             ) from error
-        missing, unexpected = self.vlm.model.load_state_dict(weights, strict=False)
-        if unexpected or (set(missing) - {"lm_head.weight"} and "lm_head.weight" not in missing):
-            raise ValueError(f"{update.path} holds weights of another model: {unexpected[:3]}")
+        trained = {n for n, p in self.vlm.model.named_parameters() if p.requires_grad}
+        if set(weights) != trained:
+            odd = sorted(set(weights) ^ trained)[:3]
+            raise ValueError(f"{update.path} holds the weights of another model: see {odd}")
+        try:
+            self.vlm.model.load_state_dict(weights, strict=False)
+        except RuntimeError as error:
+            raise ValueError(f"{update.path} holds weights of other shapes: {error}") from error
         self.version = update.version
 
+    def save_files(self, directory: Path) -> None:
+        """What stands beside the weights in a checkpoint: processor and spaces."""
+        self.vlm.save_processor(directory)
+        self.spec.save(directory)
+
     def save(self, directory: Path) -> None:
-        self.vlm.save(directory)
+        """A checkpoint that `load_policy` and plain `from_pretrained` open."""
+        self.vlm.model.save_pretrained(directory)
+        self.save_files(directory)
+
+
+def shipped_checkpoint(task: str) -> Path:
+    """The warm-started tiny model for the task that comes with rlrobo."""
+    directory = Path(__file__).parent / "warm_start" / task
+    if not directory.is_dir():
+        raise ValueError(
+            f"no warm start ships for task {task!r}: set warm_start:=scratch or checkpoint:=<dir>"
+        )
+    return directory
+
+
+def load_policy(
+    model: str,
+    task: Task,
+    codec: str = "tokens",
+    cameras: tuple[str, ...] = ("front",),
+    image_size: int = 112,
+    seed: int = 0,
+    device: str = "cpu",
+) -> VlmPolicy:
+    """The policy `model` ("tiny", a checkpoint directory or a Hugging Face id) for these spaces;
+    ValueError where it does not load or was trained for others."""
+    spec = PolicySpec.of(task, codec, cameras, image_size)
+    saved = PolicySpec.load(Path(model))
+    if saved:
+        spec.check(saved, model)
+    return VlmPolicy(load_vlm(model, device), task, spec, seed)

@@ -1,0 +1,58 @@
+"""What a checkpoint was trained to see and to do, saved beside its weights as rlrobo.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from rlrobo_core.codec import make_codec
+from rlrobo_core.tasks import Task
+
+FILE = "rlrobo.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """Observation and action space of a policy."""
+
+    codec: str
+    num_symbols: int
+    action_dims: tuple[str, ...]
+    max_step: float
+    """[m]"""
+    cameras: tuple[str, ...]
+    image_size: int
+    """[px], square"""
+
+    @staticmethod
+    def of(task: Task, codec: str, cameras: tuple[str, ...], image_size: int) -> PolicySpec:
+        symbols = make_codec(codec, task).num_symbols
+        return PolicySpec(codec, symbols, task.action_dims, task.max_step, cameras, image_size)
+
+    def save(self, directory: Path) -> None:
+        (directory / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @staticmethod
+    def load(directory: Path) -> PolicySpec | None:
+        """None where the directory is a plain Hugging Face model without rlrobo's file."""
+        if not (directory / FILE).exists():
+            return None
+        values = json.loads((directory / FILE).read_text())
+        lists = {name: tuple(values[name]) for name in ("action_dims", "cameras")}
+        return PolicySpec(**(values | lists))
+
+    def check(self, checkpoint: PolicySpec, path: str) -> None:
+        """ValueError, naming each difference, where the checkpoint is of another space."""
+        differences = [
+            f"{field.name} is {getattr(checkpoint, field.name)!r} there and "
+            f"{getattr(self, field.name)!r} here"
+            for field in fields(self)
+            if getattr(checkpoint, field.name) != getattr(self, field.name)
+        ]
+        if differences:
+            raise ValueError(
+                f"the checkpoint {path} is of another observation or action space: "
+                f"{'; '.join(differences)}. Choose the arguments it was trained with, or another "
+                "checkpoint"
+            )
