@@ -1,0 +1,112 @@
+"""From a configuration to a conductor: which policy, which run directory, new or resumed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from rlrobo_core.config import from_values
+from rlrobo_core.tasks import make_task
+from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
+from rlrobo_train.conductor import Conductor
+from rlrobo_train.config import TrainConfig
+from rlrobo_train.run import RunDirectory
+from rlrobo_train.trainer import Trainer
+from rlrobo_train.warm_start import WarmStartConfig, warm_start
+
+BUDGET = ("minutes", "iterations", "resume", "stall_s", "device")
+"""What a resumed run takes from the command line; the rest comes from its own configuration."""
+
+
+def make_conductor(config: TrainConfig) -> Conductor:
+    """Everything is checked before any work starts. ValueError says what to change."""
+    check(config)
+    if config.resume:
+        return _resumed(config)
+    policy = _initial_policy(config)
+    folder = Path(config.run_dir or f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{config.task}")
+    run = RunDirectory.create(folder, asdict(config), needs_bytes=_bytes_needed(policy))
+    return Conductor(config, _trainer(config, policy), run, iteration=0)
+
+
+def check(config: TrainConfig) -> None:
+    """ValueError where the configuration cannot work."""
+    make_task(config.task)
+    if config.num_envs % config.group_size:
+        raise ValueError(
+            f"num_envs:={config.num_envs} is not a multiple of group_size:={config.group_size}; "
+            f"take num_envs:={max(1, config.num_envs // config.group_size) * config.group_size}"
+        )
+    if config.group_size < 2 and config.mode == "train":
+        raise ValueError(
+            f"group_size:={config.group_size} compares a rollout with itself; take at least 2"
+        )
+    if config.mode == "train" and not config.minutes and not config.iterations:
+        raise ValueError("the run would never end: set minutes:= or iterations:=")
+
+
+def _resumed(config: TrainConfig) -> Conductor:
+    run = RunDirectory.resume(Path(config.resume))
+    try:
+        given = {name: getattr(config, name) for name in BUDGET}
+        saved = {k: tuple(v) if isinstance(v, list) else v for k, v in run.config.items()}
+        config = replace(from_values(TrainConfig, saved), **given)
+        checkpoint = run.latest_checkpoint()
+        if checkpoint is None:
+            raise ValueError(f"{run.path} has no whole checkpoint to go on from; start a new run")
+        state = checkpoint.load_state()
+        policy = _load(config, str(checkpoint.path))
+        policy.version = state["iteration"]
+        trainer = _trainer(config, policy)
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        return Conductor(config, trainer, run, state["iteration"])
+    except BaseException:
+        run.close()
+        raise
+
+
+def _initial_policy(config: TrainConfig) -> VlmPolicy:
+    if config.warm_start == "scratch" and not config.checkpoint and config.model == "tiny":
+        policy, _ = warm_start(
+            WarmStartConfig(
+                task=config.task,
+                codec=config.codec,
+                image_size=config.image_size,
+                cameras=config.cameras,
+                seed=config.seed,
+            )
+        )
+    else:
+        policy = _load(config, config.checkpoint or _default_model(config))
+    policy.version = 0
+    return policy
+
+
+def _default_model(config: TrainConfig) -> str:
+    return str(shipped_checkpoint(config.task)) if config.model == "tiny" else config.model
+
+
+def _load(config: TrainConfig, model: str) -> VlmPolicy:
+    return load_policy(
+        model,
+        make_task(config.task),
+        config.codec,
+        config.cameras,
+        config.image_size,
+        config.seed,
+        config.device,
+    )
+
+
+def _trainer(config: TrainConfig, policy: VlmPolicy) -> Trainer:
+    torch.manual_seed(config.seed)
+    return Trainer(policy, config.grpo, config.seed)
+
+
+def _bytes_needed(policy: VlmPolicy) -> int:
+    """Weights of five checkpoints with AdamW's two moments, and room for films and curves."""
+    weights = sum(p.numel() * p.element_size() for p in policy.vlm.model.parameters())
+    return 5 * 3 * weights + 100 * 2**20

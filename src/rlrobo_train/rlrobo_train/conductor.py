@@ -1,0 +1,307 @@
+"""Conducts a run: asks for rollouts, has the trainer learn from them, evaluates, keeps the run.
+
+    publish the policy, evaluate it
+    until the budget is spent:
+        ask for groups of rollouts of this policy; when they are whole: update, publish
+    evaluate again, write the summary
+
+It knows nothing of ROS: every call returns what shall be published next, lazily, so that a
+request for the next rollouts is on its way before an update begins (`max_policy_lag`). The
+training node and the loop without ROS (`local.py`) drive the same object.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from rlrobo_core.types import (
+    HELD_OUT,
+    ActionBatch,
+    Form,
+    ObservationBatch,
+    PolicyUpdate,
+    RolloutRequest,
+)
+from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.config import TrainConfig
+from rlrobo_train.evaluation import Evaluation, evaluate, write_eval
+from rlrobo_train.progress import Progress, final_line
+from rlrobo_train.run import RunDirectory
+from rlrobo_train.trainer import Trainer
+from rlrobo_train.video import Episode, write_video
+
+Messages = Iterator[RolloutRequest | PolicyUpdate]
+
+GRACE_S = 2.0
+"""How long to wait for stragglers after a request's last batch [s]."""
+VIDEO_EPISODES = 9
+
+
+class GraphStalled(ValueError):
+    """Simulation or policy are gone for too long."""
+
+
+class Conductor:
+    """One run, from the first evaluation to the last."""
+
+    def __init__(self, config: TrainConfig, trainer: Trainer, run: RunDirectory, iteration: int):
+        """`iteration`: updates done so far, 0 for a new run."""
+        self.config, self.trainer, self.run, self.iteration = config, trainer, run, iteration
+        self.done = False
+        self.first: Evaluation | None = None
+        self.last: Evaluation | None = None
+        self.progress = Progress(minutes=config.minutes, iterations=config.iterations)
+        self._asked = 0
+        self._requested = iteration
+        """Iterations whose rollouts have been asked for."""
+        self._buffer: RolloutBuffer | None = None
+        self._finishing = False
+        self._lost = 0
+        self._began = self._heard = self._alive = self._closed_at = time.monotonic()
+        self._messages = 0
+
+    # ------------------------------------------------------------------ what comes in
+
+    def start(self) -> Messages:
+        self._began = time.monotonic()
+        yield self._publish_policy()
+        if self.config.mode == "eval" or (self.iteration == 0 and self.config.episodes):
+            yield self._ask_evaluation()
+        else:
+            yield self._ask_rollouts()
+
+    def observe(self, batch: ObservationBatch) -> Messages:
+        """An observation batch of the simulation."""
+        if self._buffer and batch.request.request_id == self._buffer.request.request_id:
+            self._hear()
+            self._buffer.add_observations(batch)
+            if batch.last:
+                self._closed_at = time.monotonic()
+                yield from self._finish_if(self._buffer.complete)
+
+    def act(self, batch: ActionBatch) -> Messages:
+        """An action batch of the policy."""
+        if self._buffer and batch.request_id == self._buffer.request.request_id:
+            self._hear()
+            self._buffer.add_actions(batch)
+            if self._buffer.closed:
+                yield from self._finish_if(self._buffer.complete)
+
+    def lost(self, messages: int) -> None:
+        """So many messages never came."""
+        self._lost += messages
+
+    def tick(self, now: float) -> Messages:
+        """Call now and then: gives up stragglers, asks again where nothing comes.
+
+        GraphStalled where nothing came for ten times `stall_s`."""
+        if self.done or self._buffer is None:
+            return
+        if self._buffer.closed:
+            yield from self._finish_if(now - self._closed_at > GRACE_S)
+        elif now - self._alive > 10 * self.config.stall_s:
+            raise GraphStalled(
+                f"nothing came from simulation and policy for {now - self._alive:.0f} s: look "
+                "above for why they ended, or raise stall_s if they are only slow; the run can "
+                f"be continued with resume:={self.run.path}"
+            )
+        elif now - self._heard > self.config.stall_s:
+            self._heard = now
+            self.progress.note(f"nothing came for {self.config.stall_s:.0f} s: asking again")
+            yield self._ask(self._buffer.request)
+
+    def close(self) -> None:
+        """End the run as it is; a run that is not done keeps a checkpoint to go on from."""
+        if not self.done and self.config.mode == "train":
+            self._save_checkpoint()
+        self.progress.close()
+        self.run.close()
+
+    # ------------------------------------------------------------------ what goes out
+
+    def _publish_policy(self) -> PolicyUpdate:
+        version = self.trainer.policy.version
+        path = self.run.publish_weights(version, self.trainer.model)
+        return PolicyUpdate(version, str(path.resolve()))
+
+    def _ask_rollouts(self) -> RolloutRequest:
+        c, i = self.config, self._requested
+        self._requested += 1
+        form: Form = "branch" if c.algorithm == "branch_grpo" else "trajectory"
+        first = i * c.groups_per_iteration
+        return self._ask(
+            RolloutRequest(
+                request_id=0,
+                iteration=i,
+                phase="train",
+                form=form,
+                task=c.task,
+                seed=c.seed,
+                group_ids=tuple(range(first, first + c.groups_per_iteration)),
+                group_size=c.group_size,
+                min_policy_version=max(0, i - c.max_policy_lag),
+                temperature=c.temperature,
+            )
+        )
+
+    def _ask_evaluation(self) -> RolloutRequest:
+        return self._ask(
+            RolloutRequest(
+                request_id=0,
+                iteration=self.iteration,
+                phase="eval",
+                form="trajectory",
+                task=self.config.task,
+                seed=HELD_OUT + self.config.eval_seed,
+                group_ids=tuple(range(self.config.episodes)),
+                group_size=1,
+                min_policy_version=self.trainer.policy.version,
+                temperature=0.0,
+            )
+        )
+
+    def _ask(self, request: RolloutRequest) -> RolloutRequest:
+        """The request under a new id, and an empty buffer for what will answer it."""
+        self._asked += 1
+        fields = {name: getattr(request, name) for name in request.__dataclass_fields__}
+        request = RolloutRequest(**(fields | {"request_id": self._asked}))
+        keep = None if request.phase == "train" else VIDEO_EPISODES
+        self._buffer = RolloutBuffer(request, keep_images=keep)
+        self._began = time.monotonic()
+        return request
+
+    # ------------------------------------------------------------------ when rollouts are whole
+
+    def _finish_if(self, ready: bool) -> Messages:
+        if not ready:
+            return
+        buffer, self._buffer = self._buffer, None
+        assert buffer is not None
+        seconds = time.monotonic() - self._began
+        for group, problem in buffer.dropped().items():
+            self.progress.note(
+                f"group {group} of iteration {buffer.request.iteration} dropped: {problem}"
+            )
+        if buffer.request.phase == "eval":
+            yield from self._evaluated(buffer)
+        else:
+            yield from self._learn(buffer, seconds)
+        self._hear()  # an update is not silence of the graph
+
+    def _learn(self, buffer: RolloutBuffer, rollout_s: float) -> Messages:
+        if self.config.max_policy_lag and not self._spent(ahead=1):
+            yield self._ask_rollouts()
+        began = time.monotonic()
+        groups, request = buffer.groups(), buffer.request
+        stats = self.trainer.update(
+            groups, request.form == "branch", request.temperature, dump=self.run.path
+        )
+        self.iteration += 1
+        yield self._publish_policy()
+        update_s = time.monotonic() - began
+        self._log(self._rollout_metrics(buffer, groups) | stats | {
+            "time/rollout": rollout_s,
+            "time/update": update_s,
+            "rollout/steps_per_s": buffer.steps / max(rollout_s, 1e-9),
+        })  # fmt: skip
+        if self.iteration % self.config.checkpoint_every == 0:
+            self._save_checkpoint()
+        if self._buffer is None:
+            yield from self._next()
+
+    def _next(self) -> Messages:
+        every = self.config.eval_every
+        if self._spent():
+            self._finishing = True
+            yield self._ask_evaluation()
+        elif every and self.iteration % every == 0:
+            yield self._ask_evaluation()
+        else:
+            yield self._ask_rollouts()
+
+    def _evaluated(self, buffer: RolloutBuffer) -> Messages:
+        groups = buffer.groups()
+        result = evaluate(groups, buffer.request.seed)
+        self.first, self.last = self.first or result, result
+        name = f"eval_{self.trainer.policy.version:06d}"
+        write_eval(
+            self.run.path / f"{name}.json",
+            result,
+            task=self.config.task,
+            checkpoint=self.config.checkpoint or self.config.model,
+            policy_version=self.trainer.policy.version,
+        )
+        write_video(self.run.path / f"{name}.mp4", [film(group) for group in groups[:9]])
+        if self.config.mode == "eval":
+            write_eval(self.run.path / "eval.json", result, task=self.config.task,
+                       checkpoint=self.config.checkpoint or self.config.model)  # fmt: skip
+            self._finish()
+        elif self._finishing:
+            self._log(result.metrics)
+            self._finish()
+        else:
+            self._log(result.metrics)
+            if self.iteration == 0:
+                self._save_checkpoint()
+            yield self._ask_rollouts()
+
+    def _finish(self) -> None:
+        assert self.first is not None and self.last is not None
+        if self.config.mode == "train":
+            self._save_checkpoint()
+        self.run.finish(
+            {"before": self.first.metrics, "after": self.last.metrics, "iterations": self.iteration}
+        )
+        self.progress.close()
+        print(final_line(self.run.path, self.first.success, self.last.success), flush=True)
+        self.done = True
+
+    # ------------------------------------------------------------------ small things
+
+    def _hear(self) -> None:
+        self._heard = self._alive = time.monotonic()
+
+    def _spent(self, ahead: int = 0) -> bool:
+        c = self.config
+        by_count = bool(c.iterations) and self.iteration + ahead >= c.iterations
+        by_time = bool(c.minutes) and self.run.wall_s >= 60.0 * c.minutes
+        return by_count or by_time
+
+    def _rollout_metrics(
+        self, buffer: RolloutBuffer, groups: list[RolloutGroup]
+    ) -> dict[str, float]:
+        def mean(values: list[float]) -> float:
+            return float(np.mean(values)) if values else 0.0
+
+        return {
+            "rollout/success": mean([g.success for g in groups]),
+            "rollout/length": mean([g.length for g in groups]),
+            "rollout/steps": float(buffer.steps),
+            "rollout/policy_lag": float(buffer.request.iteration - min(buffer.versions, default=0)),
+            "reward/mean": mean([g.reward for g in groups]),
+            **{f"reward/{n}": mean([g.terms[n] for g in groups]) for n in buffer.term_names},
+            "graph/groups_dropped": float(len(buffer.dropped())),
+        }
+
+    def _log(self, metrics: dict[str, float]) -> None:
+        row = metrics | {"graph/messages_lost": float(self._lost)}
+        self.run.log(row, self.iteration)
+        self.progress.update(row | {"iteration": self.iteration, "wall_s": self.run.wall_s})
+
+    def _save_checkpoint(self) -> None:
+        policy = self.trainer.policy
+        self.run.save_checkpoint(
+            policy.version,
+            self.trainer.model,
+            policy.save_files,
+            {"iteration": self.iteration, "optimizer": self.trainer.optimizer.state_dict()},
+        )
+
+
+def film(group: RolloutGroup) -> Episode:
+    """What the first camera saw of one evaluation episode."""
+    frames = np.stack([decision.image_C[0] for decision in group.decisions])
+    return Episode(frames, bool(group.success), group.decisions[0].instruction)

@@ -1,0 +1,73 @@
+"""What a training run is configured by. ROS parameters are declared from it (`node.py`), and
+the whole of it is saved with the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from rlrobo_train.trainer import Algorithm, GrpoConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig(GrpoConfig):
+    """The training node's parameters; those of the update are inherited from `GrpoConfig`."""
+
+    mode: Literal["train", "eval"] = "train"
+    """train, or eval: judge a checkpoint and stop."""
+    task: str = "reach"
+    """What to learn."""
+    model: str = "tiny"
+    """tiny, or a Hugging Face id or directory of a Qwen2.5-VL."""
+    checkpoint: str = ""
+    """Start from this checkpoint; empty: the shipped warm start of the tiny model, or the bare
+    model where another is named."""
+    warm_start: Literal["shipped", "scratch"] = "shipped"
+    """scratch: make the tiny model's warm start anew before the training."""
+    codec: str = "tokens"
+    """How actions are written: tokens, words."""
+    cameras: tuple[str, ...] = ("front",)
+    """Cameras that the policy sees."""
+    image_size: int = field(default=112, metadata={"range": (16, 2048)})
+    """Height and width of the camera images [px]."""
+    device: str = "cpu"
+    """Where the model is trained: cpu, cuda, cuda:1, …"""
+    algorithm: Algorithm = "branch_grpo"
+    """grpo: whole rollouts from one start; branch_grpo: actions from one state."""
+    num_envs: int = field(default=64, metadata={"range": (1, 65536)})
+    """Environments side by side, a multiple of group_size."""
+    group_size: int = field(default=8, metadata={"range": (1, 4096)})
+    """Rollouts, or branches, that are compared with each other."""
+    groups_per_iteration: int = field(default=16, metadata={"range": (1, 65536)})
+    """Groups (in branching: episodes) that one update learns from."""
+    temperature: float = field(default=1.0, metadata={"range": (0.01, 10.0)})
+    """Of the actions sampled for training; evaluation takes the most likely action."""
+    max_policy_lag: int = field(default=0, metadata={"range": (0, 16)})
+    """Updates that a rollout's policy may lag behind; 0: rollout and update take turns."""
+    minutes: float = field(default=12.0, metadata={"range": (0.0, 1e6)})
+    """Train for this time; 0: no limit."""
+    iterations: int = field(default=0, metadata={"range": (0, 10**9)})
+    """Train for this many updates; 0: no limit."""
+    seed: int = field(default=0, metadata={"range": (0, 2**31 - 1)})
+    """Of everything random in training."""
+    randomize: bool = False
+    """Vary lights, colours, camera, friction and mass (the simulation does; kept with the run)."""
+    episodes: int = field(default=200, metadata={"range": (1, 100000)})
+    """Episodes of an evaluation."""
+    eval_seed: int = field(default=0, metadata={"range": (0, 2**31 - 1)})
+    """Which held-out episodes: evaluation's seed is 2^31 + eval_seed, training's are below."""
+    eval_every: int = field(default=20, metadata={"range": (0, 10**9)})
+    """Updates between evaluations during training; 0: only before and after."""
+    checkpoint_every: int = field(default=10, metadata={"range": (1, 10**9)})
+    """Updates between checkpoints."""
+    run_dir: str = ""
+    """Where the run is written; empty: a new folder in runs/."""
+    resume: str = ""
+    """Go on with this run."""
+    stall_s: float = field(default=60.0, metadata={"range": (1.0, 1e6)})
+    """Ask again after this time without a message [s]; give up after ten times that."""
+
+    @property
+    def grpo(self) -> GrpoConfig:
+        names = [f.name for f in fields(GrpoConfig)]
+        return GrpoConfig(**{name: getattr(self, name) for name in names})

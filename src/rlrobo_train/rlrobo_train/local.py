@@ -1,0 +1,69 @@
+"""The run without ROS: the same simulation, policy and conductor in one process.
+
+    python -m rlrobo_train.local --task reach --minutes 12
+
+For a bare GPU machine, for benchmarks, and to find out what the graph costs. The messages that
+nodes exchange are handed over as the records they are made of.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import tyro
+
+from rlrobo_core.types import ObservationBatch, PolicyUpdate, RolloutRequest
+from rlrobo_policy.policy import Policy
+from rlrobo_sim.mujoco import MujocoSimulator
+from rlrobo_sim.rollout import RolloutEngine
+from rlrobo_train.assemble import make_conductor
+from rlrobo_train.conductor import Conductor
+from rlrobo_train.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class LocalConfig(TrainConfig):
+    render_workers: int = 2
+    """Processes that render."""
+
+
+def run_local(conductor: Conductor, engine: RolloutEngine, policy: Policy) -> None:
+    """Until the conductor is done. `policy` is the trainer's own: updates need no files."""
+    waiting: deque[RolloutRequest | PolicyUpdate] = deque(conductor.start())
+    while not conductor.done:
+        match waiting.popleft():
+            case RolloutRequest() as request:
+                batch: ObservationBatch | None = engine.start(request)
+                while batch is not None:
+                    waiting.extend(conductor.observe(batch))
+                    if batch.last:
+                        break
+                    actions = policy.act(batch)
+                    waiting.extend(conductor.act(actions))
+                    batch = engine.act(actions)
+            case PolicyUpdate():
+                pass
+
+
+def main() -> None:
+    config = tyro.cli(LocalConfig)
+    conductor = make_conductor(config)
+    policy = conductor.trainer.policy
+    simulator = MujocoSimulator(
+        policy.task,
+        config.num_envs,
+        image_size=config.image_size,
+        cameras=config.cameras,
+        randomize=config.randomize,
+        num_render_workers=config.render_workers,
+    )
+    try:
+        run_local(conductor, RolloutEngine(simulator, policy.task, config.group_size), policy)
+    finally:
+        simulator.close()
+        conductor.close()
+
+
+if __name__ == "__main__":
+    main()
