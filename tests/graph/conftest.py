@@ -49,6 +49,28 @@ class Graph:
         **parameters: Any,
     ) -> Any:
         """Start a node in a thread of this process."""
+        node = self._make(make, *args, remap=remap, **parameters)
+        self._stack.enter_context(spinning(node))
+        thread = threading.Thread(target=node.run)
+        thread.start()
+        self._stack.callback(thread.join)
+        self._stack.callback(node.stop)
+        return node
+
+    def run(self, make: Callable[..., Any], **options: Any) -> None:
+        """Run a node in this thread until it is done."""
+        node = self._make(make, **options)
+        with spinning(node):
+            node.run()
+        node.close()
+
+    def _make(
+        self,
+        make: Callable[..., Any],
+        *args: Any,
+        remap: dict[str, str] | None = None,
+        **parameters: Any,
+    ) -> Any:
         rules = [word for a, b in (remap or {}).items() for word in ("-r", f"{a}:={b}")]
         node = make(
             *args,
@@ -59,11 +81,6 @@ class Graph:
         self._nodes.append(node)
         self._stack.callback(node.destroy_node)
         self._stack.callback(node.close)
-        self._stack.enter_context(spinning(node))
-        thread = threading.Thread(target=node.run)
-        thread.start()
-        self._stack.callback(thread.join)
-        self._stack.callback(node.stop)
         return node
 
     def wire(self, make: Callable[..., Any]) -> Any:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -78,10 +78,13 @@ def declare_parameters(node: Node, cls: type[T]) -> T:
     """
     given = {name: p.value for name, p in node.get_parameters_by_prefix("").items()}
     config = from_values(cls, {k: v for k, v in given.items() if not is_built_in(k)})
-    docs = field_docs(cls)
+    docs, types = field_docs(cls), get_type_hints(cls)
     for field in fields(cls):  # pyright: ignore[reportArgumentType]
         value = getattr(config, field.name)
         descriptor = describe(docs[field.name], value, field.metadata.get("range"))
+        if get_origin(types[field.name]) is Literal:
+            choices = ", ".join(get_args(types[field.name]))
+            descriptor.additional_constraints = f"one of: {choices}"
         if node.has_parameter(field.name):
             node.undeclare_parameter(field.name)
         stored = list(value) if isinstance(value, tuple) else value
@@ -284,9 +287,15 @@ def run_node(make: Callable[[], RecordNode], args: list[str] | None = None) -> i
         signal.signal(number, interrupt)
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = make()
-        with spinning(node):
-            node.run()
+        try:
+            node = make()
+            with spinning(node):
+                node.run()
+        finally:
+            ignore_signals()
+            if node:
+                node.close()
+                node.destroy_node()
     except KeyboardInterrupt:
         return 0
     except ValueError as error:
@@ -295,10 +304,6 @@ def run_node(make: Callable[[], RecordNode], args: list[str] | None = None) -> i
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
-        ignore_signals()
-        if node:
-            node.close()
-            node.destroy_node()
         rclpy.try_shutdown()
     return 0
 
