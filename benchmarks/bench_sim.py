@@ -101,7 +101,10 @@ def subjects(num_worlds: int, peers: bool, cache: Path) -> list[Subject]:
     cores = len(os.sched_getaffinity(0))
     here = (sys.executable, __file__, "--measure")
     listed = [
-        Subject(f"rlrobo, {num_worlds} worlds, {count} cores", (*here, str(num_worlds), str(count)))
+        Subject(
+            f"rlrobo, {num_worlds} worlds, {count} core{'s' * (count > 1)}",
+            (*here, str(num_worlds), str(count)),
+        )
         for count in dict.fromkeys((cores, 1))
     ]
     if peers:
