@@ -234,6 +234,19 @@ def test_a_world_that_diverges_is_named_and_the_others_go_on(
     np.testing.assert_array_equal(reach.snapshot(others), after[others])
 
 
+@pytest.mark.parametrize("control_hz", [5.0, 10.0, 20.0, 30.0, 250.0])
+def test_a_control_step_takes_its_time(control_hz: float) -> None:
+    """A ball in free fall is as fast as the time is long."""
+    ball = SceneObject("ball", "sphere", (0.02,), (1.0, 0.0, 0.0, 1.0), mass=0.1)
+    task = replace(REACH, objects=(ball,))
+    height = np.array([0.5, 0.3, 0.5, 0.0, 0.0, 0.0, 1.0])
+    with closing(MujocoSimulator(task, 1, control_hz=control_hz)) as sim:
+        sim.reset([0], [InitialScene({"ball": height}, "")], [0])
+        sim.step([0], targets(np.array([0.6, 0.0, 0.2])))
+        speed = sim.state([0]).object_velocity["ball"][0, 2]
+        assert speed == pytest.approx(-9.81 / control_hz, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -241,6 +254,7 @@ def test_a_world_that_diverges_is_named_and_the_others_go_on(
         ({"image_size": 4}, "image_size is 4"),
         ({"cameras": ("back",)}, "choose from: front, wrist"),
         ({"control_hz": 1000.0}, "control_hz is 1000"),
+        ({"control_hz": 0.0}, "at most 250"),
         ({"robot": "ur5"}, "choose one of: primitive, menagerie"),
         ({"num_render_workers": -1}, "num_render_workers is -1"),
     ],

@@ -13,8 +13,8 @@ from rlrobo_core.tasks import SceneObject, Task
 from rlrobo_sim.mujoco import panda
 from rlrobo_sim.mujoco.shapes import CONTACT_BITS, box, cylinder, sphere
 
-TIMESTEP = 0.004
-"""[s]"""
+MAX_TIMESTEP = 0.004
+"""[s]; a whole number of timesteps makes one control step."""
 ARM_STIFFNESS = np.array([4500.0, 4500.0, 3500.0, 3500.0, 2000.0, 2000.0, 2000.0])
 """[N m / rad], as mujoco_menagerie's position actuators."""
 FINGER_STIFFNESS = 1000.0
@@ -24,7 +24,7 @@ FINGER_DAMPING = 50.0
 FINGER_FORCE = 70.0
 """[N], Franka Hand's continuous grasping force."""
 
-CONTACT_SOLREF = (2.5 * TIMESTEP, 1.0)
+CONTACT_SOLREF = (2.5 * MAX_TIMESTEP, 1.0)
 CONTACT_SOLIMP = (0.95, 0.99, 0.001, 0.5, 2.0)
 """Stiffer than MuJoCo's defaults, by which the gripper presses 2-3 mm into a light cube."""
 
@@ -79,9 +79,9 @@ class Scene:
     """name -> mocap ids of the ball with its stand, and of the stand's foot."""
 
 
-def build_scene(task: Task, spec: mujoco.MjSpec, image_size: int) -> Scene:
+def build_scene(task: Task, spec: mujoco.MjSpec, image_size: int, timestep: float) -> Scene:
     """Complete `spec`, which holds the bare robot, to the scene of `task`."""
-    _set_options(spec, image_size)
+    _set_options(spec, image_size, timestep)
     _add_control(spec)
     _add_table_and_lights(spec)
     _add_cameras(spec)
@@ -101,8 +101,8 @@ def build_kinematics(spec: mujoco.MjSpec) -> mujoco.MjModel:
     return model
 
 
-def _set_options(spec: mujoco.MjSpec, image_size: int) -> None:
-    spec.option.timestep = TIMESTEP
+def _set_options(spec: mujoco.MjSpec, image_size: int, timestep: float) -> None:
+    spec.option.timestep = timestep
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
     visual = spec.visual

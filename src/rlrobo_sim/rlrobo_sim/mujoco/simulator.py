@@ -5,6 +5,7 @@ Shape legend: _M the worlds of one call, in the order of its `worlds`; _S snapsh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from rlrobo_sim.mujoco.ik import ArmKinematics
 from rlrobo_sim.mujoco.randomization import Randomizer, Ranges
 from rlrobo_sim.mujoco.rendering import CameraRig
 from rlrobo_sim.mujoco.robots import make_robot
-from rlrobo_sim.mujoco.scene import CAMERAS, TIMESTEP, build_kinematics, build_scene
+from rlrobo_sim.mujoco.scene import CAMERAS, MAX_TIMESTEP, build_kinematics, build_scene
 from rlrobo_sim.mujoco.workspace import clip_to_reach
 from rlrobo_sim.simulator import WorldIds
 
@@ -64,11 +65,12 @@ class MujocoSimulator:
         self.num_worlds = num_worlds
         self.cameras = tuple(cameras)
         self.image_size = image_size
-        self.control_hz = float(control_hz or task.control_hz)
+        self.control_hz = float(task.control_hz if control_hz is None else control_hz)
         self._substeps = _substeps(self.control_hz)
+        self._timestep = 1.0 / (self.control_hz * self._substeps)
         self._start_width = panda.MAX_WIDTH if "gripper" in task.action_dims else 0.0
 
-        self._scene = build_scene(task, make_robot(robot), image_size)
+        self._scene = build_scene(task, make_robot(robot), image_size, self._timestep)
         model = self._scene.model
         self._batch = mujoco.batch.Batch(model, num_worlds, num_threads)
         self._kinematics = ArmKinematics(
@@ -119,13 +121,13 @@ class MujocoSimulator:
         ids = self._ids(worlds)
         target_M = _check_target(target_M, len(ids))
         before_M = self._state[ids]
-        end_time_M = self._time[ids] + self._substeps * TIMESTEP
+        end_time_M = self._time[ids] + self._substeps * self._timestep
         controls_M = self._controls(ids, target_M)
         order = np.argsort(ids)
         self._batch.rollout(self._substeps, control=controls_M[order], record=(), ids=ids[order])
         self._stale[ids] = True
         # MuJoCo answers NaN by resetting the world: its time is then behind.
-        unstable_M = np.abs(self._time[ids] - end_time_M) > TIMESTEP / 2
+        unstable_M = np.abs(self._time[ids] - end_time_M) > self._timestep / 2
         if unstable_M.any():
             self._state[ids[unstable_M]] = before_M[unstable_M]
             raise UnstableWorlds(ids[unstable_M])
@@ -140,7 +142,7 @@ class MujocoSimulator:
         end_M = self._kinematics.solve(start_M, position_M, quat_M, 1.0 / self.control_hz)
         done_T = np.arange(1, self._substeps + 1) / self._substeps
         moving_T = done_T < 1.0  # the last substep leaves the bare target: the next step's start
-        velocity_M = (end_M - start_M) / (self._substeps * TIMESTEP)
+        velocity_M = (end_M - start_M) / (self._substeps * self._timestep)
         controls_M = np.empty((len(ids), self._substeps, self._scene.model.nu))
         controls_M[:, :, arm] = (
             start_M[:, None]
@@ -239,10 +241,11 @@ def _check_arguments(
 
 
 def _substeps(control_hz: float) -> int:
-    substeps = round(1.0 / (control_hz * TIMESTEP)) if control_hz > 0 else 0
-    if substeps < 1:
-        raise ValueError(f"control_hz is {control_hz}; it must be above 0 and at most 250")
-    return substeps
+    if not 0.0 < control_hz <= 1.0 / MAX_TIMESTEP:
+        raise ValueError(
+            f"control_hz is {control_hz}; it must be above 0 and at most {1.0 / MAX_TIMESTEP:.0f}"
+        )
+    return math.ceil(1.0 / (control_hz * MAX_TIMESTEP) - 1e-9)
 
 
 def _check_target(target_M: NDArray[np.floating[Any]], count: int) -> Array:
