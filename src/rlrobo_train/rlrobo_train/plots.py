@@ -1,0 +1,256 @@
+"""Curves of one or several runs as one picture, from their metrics.jsonl alone.
+
+python -m rlrobo_train.plots runs/a                              -> runs/a/curves.png
+python -m rlrobo_train.plots runs/a runs/b --out both.png        mean and spread of seeds
+python -m rlrobo_train.plots grpo=runs/a grpo=runs/b branch=runs/c --out forms.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from rlrobo_train.metrics import Row, read_metrics
+
+Run = list[Row]
+Array = NDArray[np.float64]
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
+"""Okabe and Ito's palette, told apart by colour-blind readers."""
+SMOOTHING = 0.08
+"""Width of the running mean over noisy series, as a part of the run."""
+
+
+def plot_curves(runs: Sequence[Path], out: Path) -> Path:
+    """Draws run directories (or metrics.jsonl files) of one kind; several as mean and spread."""
+    return plot_groups({"": runs}, out)
+
+
+def plot_groups(groups: Mapping[str, Sequence[Path]], out: Path) -> Path:
+    """Draws named groups of runs over each other, each as its mean and spread; returns `out`.
+
+    Raises ValueError for a run without metrics.
+    """
+    loaded = {name: [read_metrics(path) for path in paths] for name, paths in groups.items()}
+    figure = Figure(figsize=(15, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = _PANELS_OF_ONE if sum(map(len, loaded.values())) == 1 else _PANELS_OF_MANY
+    for axes, (title, draw) in zip(figure.subplots(2, 3).flat, panels, strict=True):
+        draw(axes, loaded)
+        _finish(axes, title)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".tmp-{out.name}")
+    figure.savefig(temporary, dpi=110, format=out.suffix.removeprefix(".") or "png")
+    temporary.replace(out)
+    return out
+
+
+Groups = Mapping[str, list[Run]]
+
+
+def _success(axes: Axes, groups: Groups) -> None:
+    """Evaluations with their 95% bars, the rollouts' success as a line behind them."""
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    for color, (name, runs) in zip(COLORS, groups.items(), strict=False):
+        for run in runs:
+            x, y = _series(run, "rollout/success")
+            label = "rollouts (sampled)" if run is runs[0] and not name else None
+            axes.plot(x, _smooth(y), color=color, alpha=0.35, lw=1.2, label=label)
+            _evaluations(axes, run, color, alpha=1.0 if len(runs) == 1 else 0.45)
+        label = f"{name} evaluation".strip()
+        if len(runs) > 1:
+            _mean_and_spread(axes, runs, "eval/success", color, f"{label}, {_seeds(runs)}")
+        else:
+            x, y = _series(runs[0], "eval/success")
+            axes.plot(x, y, color=color, lw=2, label=f"{label}, 95% interval")
+
+
+def _evaluations(axes: Axes, run: Run, color: str, alpha: float) -> None:
+    x, y = _series(run, "eval/success")
+    _, low = _series(run, "eval/ci_low")
+    _, high = _series(run, "eval/ci_high")
+    if len(x) == len(low) == len(high):
+        bars = np.maximum([y - low, high - y], 0.0)
+        axes.errorbar(x, y, bars, fmt="o", ms=4, capsize=3, lw=1.2, color=color, alpha=alpha)
+
+
+def _reward_terms(axes: Axes, groups: Groups) -> None:
+    """The mean reward and each of its terms, of a single run."""
+    run = _only(groups)
+    keys = sorted({key for row in run for key in row if key.startswith("reward/")})
+    keys.sort(key=lambda key: key != "reward/mean")
+    _lines(axes, run, {key.removeprefix("reward/"): key for key in keys})
+
+
+def _losses(axes: Axes, groups: Groups) -> None:
+    run = _only(groups)
+    _lines(axes, run, {"policy": "loss/policy"})
+    if np.any(_series(run, "loss/kl")[1]):
+        x, y = _series(run, "loss/kl")
+        axes.plot(x, y, color=COLORS[1], label="KL to the reference")
+
+
+def _update_size(axes: Axes, groups: Groups) -> None:
+    """How far an update moves the policy: approximate KL, and how many ratios were clipped."""
+    run = _only(groups)
+    _lines(axes, run, {"approximate KL (left)": "policy/approx_kl"})
+    right = axes.twinx()
+    right.spines[["top"]].set_visible(False)
+    right.yaxis.set_major_formatter(PercentFormatter(1.0))
+    x, y = _series(run, "policy/clip_fraction")
+    right.plot(x, _smooth(y), color=COLORS[1])
+    axes.plot([], [], color=COLORS[1], label="clip fraction (right)")
+
+
+def _time_split(axes: Axes, groups: Groups) -> None:
+    """Seconds of an iteration. Rendering and decoding are parts of the rollout."""
+    run = _only(groups)
+    x, rollout = _series(run, "time/rollout")
+    parts = {"rollout": rollout}
+    for name in ("decode", "render"):
+        _, seconds = _series(run, f"time/{name}")
+        if len(seconds) == len(rollout):
+            parts[name] = seconds
+            parts["rollout"] = np.maximum(parts["rollout"] - seconds, 0.0)
+    if len(parts) > 1:
+        parts["rest of the rollout"] = parts.pop("rollout")
+    _, update = _series(run, "time/update")
+    if len(update) == len(rollout):
+        parts["update"] = update
+    if len(x):
+        smooth = [_smooth(seconds) for seconds in parts.values()]
+        axes.stackplot(x, *smooth, labels=list(parts), colors=COLORS, alpha=0.8)
+    axes.set_ylabel("s an iteration")
+    axes.set_ylim(bottom=0)
+
+
+def _metric(key: str) -> Callable[[Axes, Groups], None]:
+    """A panel of one metric, for any number of runs."""
+
+    def draw(axes: Axes, groups: Groups) -> None:
+        for color, (name, runs) in zip(COLORS, groups.items(), strict=False):
+            for run in runs:
+                x, y = _series(run, key)
+                axes.plot(x, y, color=color, alpha=0.25, lw=0.8)
+            label = name or key
+            if len(runs) > 1:
+                _mean_and_spread(axes, runs, key, color, f"{label}, {_seeds(runs)}")
+            else:
+                x, y = _series(runs[0], key)
+                axes.plot(x, _smooth(y), color=color, lw=1.8, label=label)
+
+    return draw
+
+
+_PANELS_OF_ONE: tuple[tuple[str, Callable[[Axes, Groups], None]], ...] = (
+    ("Success", _success),
+    ("Reward a rollout and its unweighted terms", _reward_terms),
+    ("Loss", _losses),
+    ("Entropy of the policy [nat]", _metric("policy/entropy")),
+    ("Size of the update", _update_size),
+    ("Where the time goes", _time_split),
+)
+_PANELS_OF_MANY: tuple[tuple[str, Callable[[Axes, Groups], None]], ...] = (
+    ("Success", _success),
+    ("Reward a rollout", _metric("reward/mean")),
+    ("Policy loss", _metric("loss/policy")),
+    ("Entropy of the policy [nat]", _metric("policy/entropy")),
+    ("Approximate KL of an update", _metric("policy/approx_kl")),
+    ("Clip fraction", _metric("policy/clip_fraction")),
+)
+
+
+def _lines(axes: Axes, run: Run, keys: Mapping[str, str]) -> None:
+    """Each metric pale as it is and bold as its running mean."""
+    for color, (label, key) in zip(COLORS, keys.items(), strict=False):
+        x, y = _series(run, key)
+        axes.plot(x, y, color=color, alpha=0.25, lw=0.8)
+        axes.plot(x, _smooth(y), color=color, lw=1.8, label=label)
+
+
+def _mean_and_spread(axes: Axes, runs: list[Run], key: str, color: str, label: str) -> None:
+    """Mean over runs, and the band from the lowest to the highest, where all of them have data."""
+    series = [(x, _smooth(y) if not key.startswith("eval/") else y) for x, y in _all(runs, key)]
+    if not series:
+        return
+    begin, end = max(x[0] for x, _ in series), min(x[-1] for x, _ in series)
+    if begin > end:
+        return
+    grid = np.linspace(begin, end, 200)
+    values = np.stack([np.interp(grid, x, y) for x, y in series])
+    axes.fill_between(grid, values.min(0), values.max(0), color=color, alpha=0.15, lw=0)
+    axes.plot(grid, values.mean(0), color=color, lw=2.2, label=label)
+
+
+def _all(runs: list[Run], key: str) -> list[tuple[Array, Array]]:
+    return [(x, y) for x, y in (_series(run, key) for run in runs) if len(x)]
+
+
+def _series(run: Run, key: str) -> tuple[Array, Array]:
+    """Minutes of wall clock and values of the rows that hold the key."""
+    rows = [row for row in run if key in row]
+    minutes = np.array([row["wall_s"] / 60 for row in rows])
+    return minutes, np.array([row[key] for row in rows])
+
+
+def _smooth(y: Array) -> Array:
+    """Centred running mean; at the ends over what there is."""
+    width = max(1, round(SMOOTHING * len(y)))
+    known = np.isfinite(y)
+    kernel = np.ones(2 * (width // 2) + 1)
+    half = len(kernel) // 2
+    total = np.convolve(np.pad(np.where(known, y, 0.0), half), kernel, "valid")
+    count = np.convolve(np.pad(known.astype(float), half), kernel, "valid")
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _seeds(runs: list[Run]) -> str:
+    return f"mean and range of {len(runs)} runs"
+
+
+def _only(groups: Groups) -> Run:
+    [[run]] = groups.values()
+    return run
+
+
+def _finish(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.set_xlabel("wall clock [min]")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8.5)
+    else:
+        axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", color="#7f7f7f")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("rlrobo_train.plots", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "runs", nargs="+", metavar="[NAME=]RUN", help="run directories; equal names are averaged"
+    )
+    parser.add_argument("--out", type=Path, help="picture; default: curves.png of the first run")
+    arguments = parser.parse_args(argv)
+    groups: dict[str, list[Path]] = {}
+    for argument in arguments.runs:
+        name, _, path = argument.rpartition("=")
+        groups.setdefault(name, []).append(Path(path))
+    try:
+        first = next(iter(groups.values()))[0]
+        folder = first if first.is_dir() else first.parent
+        print(plot_groups(groups, arguments.out or folder / "curves.png"))
+    except ValueError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

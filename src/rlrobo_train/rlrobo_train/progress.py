@@ -1,0 +1,133 @@
+"""What a run shows while it runs: a live line in a terminal, plain lines where output is piped."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn
+from rich.progress import Progress as RichProgress
+
+from rlrobo_train.intervals import SuccessRate
+from rlrobo_train.metrics import Row
+
+
+class Progress:
+    """Shows the newest metrics and how much of the budget is spent."""
+
+    def __init__(
+        self, minutes: float = 0.0, iterations: int = 0, stream: TextIO | None = None
+    ) -> None:
+        """`minutes`, `iterations`: the budget, 0 where there is none. `stream`: default stdout."""
+        out = stream or sys.stdout
+        self._minutes, self._iterations = minutes, iterations
+        self._latest: Row = {}
+        self._display: _Display = _Live(out) if out.isatty() else _Lines(out)
+
+    def update(self, row: Row) -> None:
+        """Shows a row of metrics with `iteration` and `wall_s`; what it lacks stays as it was."""
+        self._latest |= row
+        line = progress_line(self._latest, self._minutes, self._iterations)
+        self._display.show(line, self._spent())
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self._display.note(text)
+
+    def close(self) -> None:
+        """Leaves the terminal as it was; may be called again."""
+        self._display.close()
+
+    def _spent(self) -> float:
+        """The part of the budget that is spent, of whichever limit is nearer."""
+        by_time = self._latest["wall_s"] / (60 * self._minutes) if self._minutes else 0.0
+        by_count = self._latest["iteration"] / self._iterations if self._iterations else 0.0
+        return min(1.0, max(by_time, by_count))
+
+
+def progress_line(row: Row, minutes: float = 0.0, iterations: int = 0) -> str:
+    """One line of what is known, as
+
+    iteration 40  3:05 / 15:00  rollout 62.5%  eval 71.0% [64.4, 76.9]  loss 0.012  …
+    """
+    count = f"{row['iteration']:.0f}" + (f" / {iterations}" if iterations else "")
+    clock = _clock(row["wall_s"]) + (f" / {_clock(60 * minutes)}" if minutes else "")
+    parts = [f"iteration {count}", clock]
+    if "rollout/success" in row:
+        parts.append(f"rollout {row['rollout/success']:.1%}")
+    if "eval/success" in row:
+        low, high = 100 * row["eval/ci_low"], 100 * row["eval/ci_high"]
+        parts.append(f"eval {row['eval/success']:.1%} [{low:.1f}, {high:.1f}]")
+    for key, text in (
+        ("loss/policy", "loss {:.3f}"),
+        ("policy/entropy", "entropy {:.2f}"),
+        ("rollout/steps_per_s", "{:,.0f} steps/s"),
+    ):
+        if key in row:
+            parts.append(text.format(row[key]))
+    if row.get("graph/messages_lost"):
+        parts.append(f"{row['graph/messages_lost']:.0f} messages lost")
+    return "  ".join(parts)
+
+
+def final_line(run: Path, before: SuccessRate, after: SuccessRate) -> str:
+    """The last line of a run: where it is, and success before and after with 95% intervals."""
+    return (
+        f"{run}: success {before} before, {after} after "
+        f"(95% intervals, {after.episodes} held-out episodes)"
+    )
+
+
+class _Display(Protocol):
+    def show(self, line: str, spent: float) -> None: ...
+    def note(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Lines:
+    """Every update is a line: under `ros2 launch`, in a log file."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def show(self, line: str, spent: float) -> None:
+        self.note(line)
+
+    def note(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class _Live:
+    """A bar of the budget and the newest line, redrawn in place; shown from the first update."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._progress = RichProgress(
+            BarColumn(bar_width=20),
+            "{task.description}",
+            console=Console(file=stream, highlight=False),
+            auto_refresh=False,
+        )
+        self._task = self._progress.add_task("", total=1.0)
+
+    def show(self, line: str, spent: float) -> None:
+        self._progress.start()
+        self._progress.update(
+            self._task, description=line.replace("[", r"\["), completed=spent, refresh=True
+        )
+
+    def note(self, text: str) -> None:
+        self._progress.console.print(text, markup=False)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
