@@ -21,7 +21,7 @@ from graph_rollouts import (
 )
 
 from rlrobo_core.types import ActionBatch, ObservationBatch
-from rlrobo_policy.node import UNPUBLISHED, PolicyNode
+from rlrobo_policy.node import PolicyNode
 from rlrobo_sim.node import SimNode
 
 GROUPS = tuple(range(8))
@@ -69,7 +69,7 @@ def test_a_killed_policy_is_asked_again_and_every_step_is_taken_once(graph):
     seen: dict[str, Any] = {"image_size": 56}
     graph.add(SimNode, **SCENE | seen, resend_s=1.0)
     first = graph.launch("rlrobo_policy.node", **seen)
-    ear.publish(request(group_ids=GROUPS, min_policy_version=UNPUBLISHED))
+    ear.publish(request(group_ids=GROUPS, min_policy_version=-1))
     for _ in range(4):
         actions.next()
     first.kill()

@@ -14,11 +14,6 @@ from rlrobo_core.tasks import make_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.policy import Policy, load_policy
 
-UNPUBLISHED = -1
-"""The version of weights that no trainer has published: too old for any request of a trainer.
-A policy that starts, or is started again, waits for the latched update instead of acting on
-weights that only happen to be at hand."""
-
 
 @dataclass(frozen=True)
 class PolicyConfig:
@@ -47,8 +42,9 @@ class PolicyNode(RecordNode):
     """`ObservationBatch` and `PolicyUpdate` in, `ActionBatch` out.
 
     Only the newest observation batch matters: the simulation waits for nothing else. It is held
-    until the policy is as new as its request asks. A batch that comes again gets the very
-    answer it got before, since the trainer may hold that one already.
+    until the policy is as new as its request asks: one that was just started is told the latched
+    update first. A batch that comes again gets the very answer it got before, since the trainer
+    may hold that one already.
     """
 
     def __init__(self, policy: Policy | None = None, **kwargs: Any) -> None:
@@ -112,7 +108,7 @@ def asks_the_same(one: ObservationBatch, other: ObservationBatch) -> bool:
 
 
 def make_policy(config: PolicyConfig) -> Policy:
-    policy = load_policy(
+    return load_policy(
         config.checkpoint or config.model,
         make_task(config.task),
         config.codec,
@@ -121,8 +117,6 @@ def make_policy(config: PolicyConfig) -> Policy:
         config.seed,
         config.device,
     )
-    policy.version = UNPUBLISHED
-    return policy
 
 
 def main() -> None:
