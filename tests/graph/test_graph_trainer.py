@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graph_peers import LossyWire, RandomPolicy, request
-from graph_rollouts import SCENE
+from graph_rollouts import SCENE, without_ros
 
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_policy.node import PolicyNode
@@ -63,10 +63,13 @@ def test_the_group_of_a_lost_message_is_named_and_the_others_are_kept(graph):
     asked = request(group_ids=(0, 1, 2, 3))
     graph.wire(lambda **k: LossyWire(ObservationBatch, "observations", "heard", {2}, **k))
     graph.add(SimNode, **SCENE)
-    graph.add(lambda **k: PolicyNode(RandomPolicy(stride=0.01), **k))
+    graph.add(lambda **k: PolicyNode(RandomPolicy(), **k))
     graph.settle()
     collector = Collector(asked)
     graph.run(lambda **k: TrainNode(collector, **k), remap={"observations": "heard"})
     assert collector.messages_lost == 1
-    assert set(collector.buffer.dropped()) == {0, 1}  # those that ran in the two slots
-    assert {group.group_id for group in collector.buffer.groups()} == {2, 3}
+    lost = without_ros(asked)[2]
+    named = {*lost.observations.group_N.tolist(), *lost.outcomes.group_M.tolist()}
+    assert set(collector.buffer.dropped()) == named != set(asked.group_ids)
+    whole = {group.group_id for group in collector.buffer.groups()}
+    assert whole == set(asked.group_ids) - named

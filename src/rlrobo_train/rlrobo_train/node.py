@@ -1,0 +1,71 @@
+"""The trainer as a ROS node: listens to observations and actions, asks for rollouts, publishes
+policies. What to do is the conductor's; here its words are put on the wire."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_node
+from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
+from rlrobo_train.assemble import make_conductor
+from rlrobo_train.conductor import Conductor
+from rlrobo_train.config import TrainConfig
+
+
+class TrainNode(RecordNode):
+    """`ObservationBatch` and `ActionBatch` in, `RolloutRequest` and `PolicyUpdate` out.
+
+    An update takes seconds inside `Conductor.observe`, in the thread that calls `run`;
+    meanwhile messages are received in the background and SIGINT interrupts it. What the
+    conductor says is published word by word: the next request goes out before an update begins.
+    """
+
+    def __init__(self, conductor: Conductor | None = None, **kwargs: Any) -> None:
+        """`conductor` replaces the one that the parameters describe."""
+        super().__init__(
+            "train",
+            listens_to=(ActionBatch, ObservationBatch),
+            speaks=(RolloutRequest, PolicyUpdate),
+            **kwargs,
+        )
+        self.conductor = conductor or make_conductor(declare_parameters(self, TrainConfig))
+        self.facts["messages_lost"] = 0
+
+    def run(self) -> None:
+        self._say(self.conductor.start())
+        super().run()
+
+    def receive(self, received: Received) -> None:
+        if received.lost:
+            self.facts["messages_lost"] += received.lost
+            kind = type(received.record).__name__
+            self.get_logger().warning(f"{received.lost} messages {kind} were lost")
+            self.conductor.lost(received.lost)
+        match received.record:
+            case ObservationBatch() as batch:
+                self._say(self.conductor.observe(batch))
+            case ActionBatch() as actions:
+                self._say(self.conductor.act(actions))
+
+    def work(self) -> None:
+        self._say(self.conductor.tick(time.monotonic()))
+        self.done = self.done or self.conductor.done
+
+    def close(self) -> None:
+        self.conductor.close()
+
+    def _say(self, words: Iterable[RolloutRequest | PolicyUpdate]) -> None:
+        for word in words:
+            self.publish(word)
+            match word:
+                case RolloutRequest():
+                    self.facts |= {"request": word.request_id, "iteration": word.iteration}
+                case PolicyUpdate():
+                    self.facts["version"] = word.version
+
+
+def main() -> None:
+    sys.exit(run_node(TrainNode))
