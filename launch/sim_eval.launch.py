@@ -15,12 +15,7 @@ NUM_ENVS = Argument("num_envs", 16, "environments side by side")
 IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
 CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
-ROBOT = Argument(
-    "robot",
-    "primitive",
-    "looks of the arm: shapes, or the official meshes",
-    choices=("primitive", "menagerie"),
-)
+ROBOT = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
 EPISODES = Argument("episodes", 200, "how many")
 SEED = Argument("seed", 0, "which held-out episodes")
 OUT = Argument("out", "", "where eval.json and the video go; empty: a new folder in runs/")

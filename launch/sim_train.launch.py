@@ -25,12 +25,7 @@ GROUP_SIZE = Argument("group_size", 8, "rollouts, or branches, that are compared
 IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
 CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
-ROBOT = Argument(
-    "robot",
-    "primitive",
-    "looks of the arm: shapes, or the official meshes",
-    choices=("primitive", "menagerie"),
-)
+ROBOT = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
 TRAINING = [
     Argument(
         "algorithm",
