@@ -127,6 +127,13 @@ def end(process: subprocess.Popen[str]) -> tuple[str, str]:
     return process.communicate()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def clean_shared_memory() -> Iterator[None]:
+    """A killed participant leaves its segment in /dev/shm; what is in use stays."""
+    yield
+    subprocess.run(["fastdds", "shm", "clean"], capture_output=True, check=False)
+
+
 @pytest.fixture
 def domain(monkeypatch: pytest.MonkeyPatch) -> int:
     """A domain of its own, for the nodes of this process and of its children."""

@@ -1,0 +1,61 @@
+"""A whole run of three processes that are killed in turn, interrupted, and resumed."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from graph_peers import PATIENCE, Ear
+
+from rlrobo_core.tasks import make_task
+from rlrobo_core.types import PolicyUpdate
+from rlrobo_policy.policy import load_policy
+
+ENVS = {"num_envs": 4, "group_size": 2, "image_size": 56}
+ITERATIONS = 6
+
+
+def updates(run: Path) -> list[dict[str, float]]:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if "loss/policy" in row]
+
+
+def wait_for_version(ear: Ear, version: int) -> None:
+    while ear.next().record.version < version:
+        pass
+
+
+def test_a_run_survives_the_death_of_each_node_and_goes_on_after_an_interrupt(graph, tmp_path):
+    load_policy("tiny", make_task("reach"), image_size=56).save(tmp_path)
+    run = tmp_path / "run"
+    ear = graph.add(lambda **k: Ear(PolicyUpdate, **k))
+    sim = graph.launch("rlrobo_sim.node", **ENVS)
+    policy = graph.launch("rlrobo_policy.node", image_size=56)
+    training = ENVS | {
+        "checkpoint": str(tmp_path),
+        "run_dir": str(run),
+        "iterations": ITERATIONS,
+        "groups_per_iteration": 2,
+        "episodes": 2,
+    }
+    train = graph.launch("rlrobo_train.node", **training)
+
+    wait_for_version(ear, 1)
+    sim.kill()
+    sim.wait(PATIENCE)
+    graph.launch("rlrobo_sim.node", **ENVS)
+    wait_for_version(ear, 2)
+    policy.kill()
+    policy.wait(PATIENCE)
+    graph.launch("rlrobo_policy.node", image_size=56)
+    wait_for_version(ear, 4)
+    train.send_signal(signal.SIGINT)
+    assert train.wait(PATIENCE) == 0
+
+    train = graph.launch("rlrobo_train.node", resume=str(run), iterations=ITERATIONS)
+    assert train.wait(PATIENCE) == 0
+    assert [row["iteration"] for row in updates(run)] == list(range(1, ITERATIONS + 1))
+    assert all(row["graph/messages_lost"] == 0 for row in updates(run))
+    assert all(row["graph/groups_dropped"] == 0 for row in updates(run))
+    assert json.loads((run / "summary.json").read_text())["iterations"] == ITERATIONS
