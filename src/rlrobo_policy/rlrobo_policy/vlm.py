@@ -13,9 +13,12 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.utils.logging import disable_progress_bar
 
 from rlrobo_policy.fast_vision import use_fast_vision
 from rlrobo_policy.tiny import save_tiny
+
+disable_progress_bar()  # of reading weight shards: it would tear the training's own line
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,12 @@ def _encode(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
             return {"$tuple": _encode(list(value), name, tensors)}
         case dict():
             # As pairs, for keys keep their type: an optimizer numbers its parameters.
-            return {"$dict": [_encode([k, v], f"{name}.{k}", tensors) for k, v in value.items()]}
+            return {
+                "$dict": [
+                    [_encode(key, name, tensors), _encode(item, f"{name}.{key}", tensors)]
+                    for key, item in value.items()
+                ]
+            }
     raise ValueError(
         f"cannot checkpoint {name}, a {type(value).__name__}: a state may hold numbers, strings, "
         "tensors, arrays, and lists, tuples or dicts of these"
@@ -80,5 +85,5 @@ def _decode(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
         case {"$tuple": items}:
             return tuple(_decode(items, tensors))
         case {"$dict": items}:
-            return dict(_decode(items, tensors))
+            return {_decode(key, tensors): _decode(item, tensors) for key, item in items}
     return tree

@@ -55,6 +55,8 @@ class GrpoConfig:
     """AdamW steps of one pass over an iteration's rollouts."""
     epochs: int = 1
     """Passes over an iteration's rollouts."""
+    micro_batch: int = 64
+    """Observations of one forward and backward pass: bounds memory, changes nothing else."""
     max_grad_norm: float = 1.0
     """Gradients of a larger norm are scaled down to it."""
     weight_decay: float = 0.0
@@ -152,9 +154,14 @@ class Trainer:
         return terms, float(norm)
 
     def _pack(self, rows: list[tuple[Decision, NDArray[np.float64]]]) -> list[Batch]:
+        """Batches of equal S, so that each is one tree-packed pass."""
+        size = self.config.micro_batch
         by_samples = sorted(rows, key=lambda row: len(row[0].rollout_S))
+        same_samples = [list(g) for _, g in groupby(by_samples, lambda r: len(r[0].rollout_S))]
         return [
-            self._stack(list(same)) for _, same in groupby(by_samples, lambda r: len(r[0].rollout_S))
+            self._stack(same[first : first + size])
+            for same in same_samples
+            for first in range(0, len(same), size)
         ]
 
     def _stack(self, rows: list[tuple[Decision, NDArray[np.float64]]]) -> Batch:

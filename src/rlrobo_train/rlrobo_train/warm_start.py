@@ -47,13 +47,13 @@ class WarmStartConfig:
     seed: int = 0
     frames: int = 16000
     """Images of the seeing stage; 0 leaves it out."""
-    seeing: LessonConfig = field(default_factory=lambda: LessonConfig(steps=2400))
+    seeing: LessonConfig = field(default_factory=lambda: LessonConfig(steps=1500))
     demonstrations: int = 300
     """Episodes of the expert; 0 leaves imitation out."""
     noise: float = 0.5
     """Standard deviation of the noise on the expert's executed actions, in full steps."""
     imitation: LessonConfig = field(
-        default_factory=lambda: LessonConfig(steps=150, batch_size=64, learning_rate=5e-4)
+        default_factory=lambda: LessonConfig(steps=45, batch_size=64, learning_rate=5e-4)
     )
 
 
@@ -166,6 +166,7 @@ def main() -> None:
     arguments = tyro.cli(Arguments)
     policy, measured = warm_start(arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    policy.vlm.model.half()  # half the bytes to ship; `load_vlm` reads it as float32
     policy.save(arguments.out)
     config = asdict(arguments) | {"out": arguments.out.name}
     recipe = {"config": config, "median_error_mm": measured}
