@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def launch(given: list[str]) -> int:
         raise LaunchError("name a launch file: rlrobo launch FILE [name:=value …]")
     file = launch_file(names[0])
     rest = [text for text in given if text is not names[0]]
-    if importlib.util.find_spec("launch_ros"):
+    if shutil.which("ros2") and importlib.util.find_spec("launch_ros"):
         os.execvp("ros2", ["ros2", "launch", str(file), *rest])
     description = arguments.load(file)
     if {"--show-args", "-s"} & set(rest):
