@@ -1,230 +1,260 @@
-"""The curves of one or several runs, from their metrics.jsonl alone.
+"""Curves of one or several runs as one picture, from their metrics.jsonl alone.
 
-python -m rlrobo_train.plots runs/a runs/b runs/c --out curves.png
+python -m rlrobo_train.plots runs/a                              -> runs/a/curves.png
+python -m rlrobo_train.plots runs/a runs/b --out both.png        mean and spread of seeds
+python -m rlrobo_train.plots grpo=runs/a grpo=runs/b branch=runs/c --out forms.png
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from rlrobo_train.metrics import Row, read_metrics
 
-Floats = NDArray[np.floating[Any]]
+Run = list[Row]
+Array = NDArray[np.float64]
 
-COLOURS = ("#2f6fde", "#e07b39", "#3a9a5b", "#a555b8", "#c43d4b", "#5b6472", "#b8952e", "#2b9fa8")
-INK, FAINT = "#30343c", "#d9dce2"
-WINDOW = 9
-"""Iterations of the running mean that is drawn over a noisy curve."""
-
-PANELS = {
-    "policy/entropy": "entropy [nat per token]",
-    "policy/approx_kl": "KL of behaviour and policy [nat]",
-    "policy/clip_fraction": "clipped tokens [fraction]",
-    "loss/policy": "policy loss",
-}
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
+"""Okabe and Ito's palette, told apart by colour-blind readers."""
+SMOOTHING = 0.08
+"""Width of the running mean over noisy series, as a part of the run."""
 
 
-class Series(NamedTuple):
-    """One metric of one run."""
-
-    x: Floats
-    """Iterations."""
-    y: Floats
+def plot_curves(runs: Sequence[Path], out: Path) -> Path:
+    """Draws run directories (or metrics.jsonl files) of one kind; several as mean and spread."""
+    return plot_groups({"": runs}, out)
 
 
-def plot_curves(runs: list[Path], out: Path) -> None:
-    """Writes a PNG: success, reward and its terms, what the update did, and where time went.
-    Several runs (seeds) are drawn with their mean and standard deviation.
+def plot_groups(groups: Mapping[str, Sequence[Path]], out: Path) -> Path:
+    """Draws named groups of runs over each other, each as its mean and spread; returns `out`.
 
-    `runs`: run directories or files metrics.jsonl. Raises ValueError for one without metrics and
-    where `out` cannot be written.
+    Raises ValueError for a run without metrics.
     """
-    rows_of = {name: read_metrics(run) for name, run in zip(_names(runs), runs, strict=True)}
-    figure = Figure(figsize=(14, 11), layout="constrained", facecolor="white")
-    grid = figure.add_gridspec(3, 4)
-    _success(figure.add_subplot(grid[0, :2]), rows_of)
-    _rewards(figure.add_subplot(grid[0, 2:]), rows_of)
-    for column, (key, label) in enumerate(PANELS.items()):
-        axes = figure.add_subplot(grid[1, column])
-        _curve(axes, [_series(rows, key) for rows in rows_of.values()], COLOURS[0], "")
-        _finish(axes, label)
-    _times(figure.add_subplot(grid[2, :2]), rows_of)
-    _speed(figure.add_subplot(grid[2, 2:]), rows_of)
-    figure.suptitle(_title(rows_of), color=INK, fontsize=13)
-    try:
-        figure.savefig(out, dpi=110)
-    except OSError as error:
-        raise ValueError(f"cannot write {out}: {error.strerror}; choose another path") from error
+    loaded = {name: [read_metrics(path) for path in paths] for name, paths in groups.items()}
+    figure = Figure(figsize=(15, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = _PANELS_OF_ONE if sum(map(len, loaded.values())) == 1 else _PANELS_OF_MANY
+    for axes, (title, draw) in zip(figure.subplots(2, 3).flat, panels, strict=True):
+        draw(axes, loaded)
+        _finish(axes, title)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".tmp-{out.name}")
+    figure.savefig(temporary, dpi=110, format=out.suffix.removeprefix(".") or "png")
+    temporary.replace(out)
+    return out
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m rlrobo_train.plots", description="Draws the curves of one or several runs."
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument("--out", type=Path, default=Path("curves.png"), metavar="PNG")
-    arguments = parser.parse_args()
-    try:
-        plot_curves(arguments.runs, arguments.out)
-    except ValueError as error:
-        parser.exit(2, f"{error}\n")
-    print(arguments.out)
+Groups = Mapping[str, list[Run]]
 
 
-# ---------------------------------------------------------------------- the panels
+def _success(axes: Axes, groups: Groups) -> None:
+    """Evaluations with their 95% bars, the rollouts' success as a line behind them."""
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    for color, (name, runs) in zip(COLORS, groups.items(), strict=False):
+        for run in runs:
+            x, y = _series(run, "rollout/success")
+            label = "rollouts (sampled)" if run is runs[0] and not name else None
+            axes.plot(x, _smooth(y), color=color, alpha=0.35, lw=1.2, label=label)
+            _evaluations(axes, run, color, alpha=1.0 if len(runs) == 1 else 0.45)
+        label = f"{name} evaluation".strip()
+        if len(runs) > 1:
+            _mean_and_spread(axes, runs, "eval/success", color, f"{label}, {_seeds(runs)}")
+        else:
+            x, y = _series(runs[0], "eval/success")
+            axes.plot(x, y, color=color, lw=2, label=f"{label}, 95% interval")
 
 
-def _success(axes: Axes, rows_of: dict[str, list[Row]]) -> None:
-    rollouts = [_series(rows, "rollout/success") for rows in rows_of.values()]
-    _curve(axes, rollouts, COLOURS[0], "rollouts (sampled actions)")
-    single = len(rows_of) == 1
-    evaluations = [_series(rows, "eval/success") for rows in rows_of.values()]
-    for (name, rows), series in zip(rows_of.items(), evaluations, strict=True):
-        low, high = _series(rows, "eval/ci_low"), _series(rows, "eval/ci_high")
-        if not len(series.y) or not len(series.y) == len(low.y) == len(high.y):
-            continue
-        bars = np.maximum(0.0, [series.y - low.y, high.y - series.y])
-        label = "held-out episodes, 95% interval" if single else f"held-out episodes, {name}"
-        colour = COLOURS[1] if single else COLOURS[1 + list(rows_of).index(name) % 7]
-        axes.errorbar(
-            series.x, series.y, bars, fmt="o-", ms=5, lw=1.0 if single else 0.6, capsize=3,
-            color=colour, label=label, alpha=1.0 if single else 0.75, zorder=3,
-        )  # fmt: skip
-    axes.set_ylim(-0.03, 1.03)
-    _finish(axes, "success")
+def _evaluations(axes: Axes, run: Run, color: str, alpha: float) -> None:
+    x, y = _series(run, "eval/success")
+    _, low = _series(run, "eval/ci_low")
+    _, high = _series(run, "eval/ci_high")
+    if len(x) == len(low) == len(high):
+        bars = np.maximum([y - low, high - y], 0.0)
+        axes.errorbar(x, y, bars, fmt="o", ms=4, capsize=3, lw=1.2, color=color, alpha=alpha)
 
 
-def _rewards(axes: Axes, rows_of: dict[str, list[Row]]) -> None:
-    keys = sorted({key for rows in rows_of.values() for row in rows for key in row})
-    terms = [key for key in keys if key.startswith("reward/") and key != "reward/mean"]
-    for n, key in enumerate(["reward/mean", *terms]):
-        name = "return" if key == "reward/mean" else f"{key.removeprefix('reward/')} (unweighted)"
-        series = [_series(rows, key) for rows in rows_of.values()]
-        _curve(axes, series, COLOURS[n % len(COLOURS)], name, bold=not n)
-    _finish(axes, "return of an episode and its terms")
+def _reward_terms(axes: Axes, groups: Groups) -> None:
+    """The mean reward and each of its terms, of a single run."""
+    run = _only(groups)
+    keys = sorted({key for row in run for key in row if key.startswith("reward/")})
+    keys.sort(key=lambda key: key != "reward/mean")
+    _lines(axes, run, {key.removeprefix("reward/"): key for key in keys})
 
 
-def _times(axes: Axes, rows_of: dict[str, list[Row]]) -> None:
-    """Seconds of an iteration by what they were spent on, stacked; the mean of several runs."""
-    keys = sorted({k for rows in rows_of.values() for row in rows for k in row if "time/" in k})
-    means = {key: _mean([_series(rows, key) for rows in rows_of.values()]) for key in keys}
-    x = np.unique(np.concatenate([np.zeros(0), *(mean.x for mean in means.values())]))
+def _losses(axes: Axes, groups: Groups) -> None:
+    run = _only(groups)
+    _lines(axes, run, {"policy": "loss/policy"})
+    if np.any(_series(run, "loss/kl")[1]):
+        x, y = _series(run, "loss/kl")
+        axes.plot(x, y, color=COLORS[1], label="KL to the reference")
+
+
+def _update_size(axes: Axes, groups: Groups) -> None:
+    """How far an update moves the policy: approximate KL, and how many ratios were clipped."""
+    run = _only(groups)
+    _lines(axes, run, {"approximate KL (left)": "policy/approx_kl"})
+    right = axes.twinx()
+    right.spines[["top"]].set_visible(False)
+    right.yaxis.set_major_formatter(PercentFormatter(1.0))
+    x, y = _series(run, "policy/clip_fraction")
+    right.plot(x, _smooth(y), color=COLORS[1])
+    axes.plot([], [], color=COLORS[1], label="clip fraction (right)")
+
+
+def _time_split(axes: Axes, groups: Groups) -> None:
+    """Seconds of an iteration. Rendering and decoding are parts of the rollout."""
+    run = _only(groups)
+    x, rollout = _series(run, "time/rollout")
+    parts = {"rollout": rollout}
+    for name in ("decode", "render"):
+        _, seconds = _series(run, f"time/{name}")
+        if len(seconds) == len(rollout):
+            parts[name] = seconds
+            parts["rollout"] = np.maximum(parts["rollout"] - seconds, 0.0)
+    if len(parts) > 1:
+        parts["rest of the rollout"] = parts.pop("rollout")
+    _, update = _series(run, "time/update")
+    if len(update) == len(rollout):
+        parts["update"] = update
     if len(x):
-        layers = [np.interp(x, *_smooth(mean)) for mean in means.values() if len(mean.x)]
-        labels = [key.removeprefix("time/") for key, mean in means.items() if len(mean.x)]
-        axes.stackplot(x, *layers, labels=labels, colors=COLOURS, alpha=0.75, lw=0)
+        smooth = [_smooth(seconds) for seconds in parts.values()]
+        axes.stackplot(x, *smooth, labels=list(parts), colors=COLORS, alpha=0.8)
+    axes.set_ylabel("s an iteration")
     axes.set_ylim(bottom=0)
-    _finish(axes, "time of an iteration [s]")
 
 
-def _speed(axes: Axes, rows_of: dict[str, list[Row]]) -> None:
-    series = [_series(rows, "rollout/steps_per_s") for rows in rows_of.values()]
-    _curve(axes, series, COLOURS[0], "")
-    axes.set_ylim(bottom=0)
-    _finish(axes, "control steps a second, all environments")
+def _metric(key: str) -> Callable[[Axes, Groups], None]:
+    """A panel of one metric, for any number of runs."""
+
+    def draw(axes: Axes, groups: Groups) -> None:
+        for color, (name, runs) in zip(COLORS, groups.items(), strict=False):
+            for run in runs:
+                x, y = _series(run, key)
+                axes.plot(x, y, color=color, alpha=0.25, lw=0.8)
+            label = name or key
+            if len(runs) > 1:
+                _mean_and_spread(axes, runs, key, color, f"{label}, {_seeds(runs)}")
+            else:
+                x, y = _series(runs[0], key)
+                axes.plot(x, _smooth(y), color=color, lw=1.8, label=label)
+
+    return draw
 
 
-# ---------------------------------------------------------------------- curves
+_PANELS_OF_ONE: tuple[tuple[str, Callable[[Axes, Groups], None]], ...] = (
+    ("Success", _success),
+    ("Reward a rollout and its unweighted terms", _reward_terms),
+    ("Loss", _losses),
+    ("Entropy of the policy [nat]", _metric("policy/entropy")),
+    ("Size of the update", _update_size),
+    ("Where the time goes", _time_split),
+)
+_PANELS_OF_MANY: tuple[tuple[str, Callable[[Axes, Groups], None]], ...] = (
+    ("Success", _success),
+    ("Reward a rollout", _metric("reward/mean")),
+    ("Policy loss", _metric("loss/policy")),
+    ("Entropy of the policy [nat]", _metric("policy/entropy")),
+    ("Approximate KL of an update", _metric("policy/approx_kl")),
+    ("Clip fraction", _metric("policy/clip_fraction")),
+)
 
 
-def _curve(axes: Axes, runs: list[Series], colour: str, label: str, bold: bool = True) -> None:
-    """One run: its points, faint, and their running mean. Several: each faint, their mean and
-    standard deviation."""
-    runs = [series for series in runs if len(series.x)]
-    for series in runs:
-        axes.plot(*series, color=colour, lw=0.8, alpha=0.3, marker="." if len(series.x) < 3 else "")
-    if not runs:
+def _lines(axes: Axes, run: Run, keys: Mapping[str, str]) -> None:
+    """Each metric pale as it is and bold as its running mean."""
+    for color, (label, key) in zip(COLORS, keys.items(), strict=False):
+        x, y = _series(run, key)
+        axes.plot(x, y, color=color, alpha=0.25, lw=0.8)
+        axes.plot(x, _smooth(y), color=color, lw=1.8, label=label)
+
+
+def _mean_and_spread(axes: Axes, runs: list[Run], key: str, color: str, label: str) -> None:
+    """Mean over runs, and the band from the lowest to the highest, where all of them have data."""
+    series = [(x, _smooth(y) if not key.startswith("eval/") else y) for x, y in _all(runs, key)]
+    if not series:
         return
-    mean = _smooth(_mean(runs))
-    axes.plot(*mean, color=colour, lw=2.2 if bold else 1.4, label=label or None)
-    if len(runs) > 1:
-        x, spread = _spread(runs)
-        low, high = mean.y - spread, mean.y + spread
-        axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
+    begin, end = max(x[0] for x, _ in series), min(x[-1] for x, _ in series)
+    if begin > end:
+        return
+    grid = np.linspace(begin, end, 200)
+    values = np.stack([np.interp(grid, x, y) for x, y in series])
+    axes.fill_between(grid, values.min(0), values.max(0), color=color, alpha=0.15, lw=0)
+    axes.plot(grid, values.mean(0), color=color, lw=2.2, label=label)
 
 
-def _series(rows: list[Row], key: str) -> Series:
-    """The rows that hold the metric; of rows of one iteration the last counts."""
-    found = {row["iteration"]: row[key] for row in rows if np.isfinite(row.get(key, np.nan))}
-    return Series(np.array(sorted(found)), np.array([found[x] for x in sorted(found)]))
+def _all(runs: list[Run], key: str) -> list[tuple[Array, Array]]:
+    return [(x, y) for x, y in (_series(run, key) for run in runs) if len(x)]
 
 
-def _mean(runs: list[Series]) -> Series:
-    """Over the runs that were there at an iteration."""
-    x, values = _table(runs)
-    return Series(x, np.array([column[np.isfinite(column)].mean() for column in values.T]))
+def _series(run: Run, key: str) -> tuple[Array, Array]:
+    """Minutes of wall clock and values of the rows that hold the key."""
+    rows = [row for row in run if key in row]
+    minutes = np.array([row["wall_s"] / 60 for row in rows])
+    return minutes, np.array([row[key] for row in rows])
 
 
-def _spread(runs: list[Series]) -> Series:
-    """Standard deviation across the runs that were there at an iteration; 0 of one."""
-    x, values = _table(runs)
-    finite = [_smoothed_column(column) for column in values.T]
-    return _smooth(Series(x, np.array(finite)))
+def _smooth(y: Array) -> Array:
+    """Centred running mean; at the ends over what there is."""
+    if not len(y):
+        return y
+    width = max(1, round(SMOOTHING * len(y)))
+    known = np.isfinite(y)
+    kernel = np.ones(2 * (width // 2) + 1)
+    half = len(kernel) // 2
+    total = np.convolve(np.pad(np.where(known, y, 0.0), half), kernel, "valid")
+    count = np.convolve(np.pad(known.astype(float), half), kernel, "valid")
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _smoothed_column(column: Floats) -> float:
-    present = column[np.isfinite(column)]
-    return float(present.std(ddof=1)) if len(present) > 1 else 0.0
+def _seeds(runs: list[Run]) -> str:
+    return f"mean and range of {len(runs)} runs"
 
 
-def _table(runs: list[Series]) -> tuple[Floats, Floats]:
-    """Iterations f[X] and values f[runs, X], NaN where a run has none."""
-    x = np.unique(np.concatenate([np.zeros(0), *(series.x for series in runs)]))
-    values = np.full((len(runs), len(x)), np.nan)
-    for row, series in zip(values, runs, strict=True):
-        row[np.searchsorted(x, series.x)] = series.y
-    return x, values
-
-
-def _smooth(series: Series) -> Series:
-    """Centred running mean; the window shrinks at the ends, so that they are not bent."""
-    n = len(series.y)
-    sums = np.concatenate([[0.0], np.cumsum(series.y)])
-    half = np.minimum(WINDOW // 2, np.minimum(np.arange(n), np.arange(n)[::-1]))
-    at = np.arange(n)
-    return Series(series.x, (sums[at + half + 1] - sums[at - half]) / (2 * half + 1))
-
-
-# ---------------------------------------------------------------------- looks
+def _only(groups: Groups) -> Run:
+    [[run]] = groups.values()
+    return run
 
 
 def _finish(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=10.5, color=INK)
-    axes.set_xlabel("iteration", fontsize=9, color=INK)
-    axes.grid(color=FAINT, lw=0.6)
-    axes.set_axisbelow(True)
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.set_xlabel("wall clock [min]")
+    axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(FAINT)
-    axes.tick_params(labelsize=8.5, colors=INK, length=0)
-    if not axes.has_data():
-        axes.text(0.5, 0.5, "no data yet", transform=axes.transAxes, ha="center", color="#8a909c")
-    elif axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8.5, frameon=False, labelcolor=INK)
+    for line in axes.lines:
+        if len(np.atleast_1d(line.get_xdata())) == 1 and line.get_marker() == "None":
+            line.set_marker("o")  # No line leads from one point.
+    if any(len(np.atleast_1d(line.get_xdata())) for line in axes.lines) or axes.collections:
+        axes.legend(frameon=False, fontsize=8.5)
+    else:
+        axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", color="#7f7f7f")
 
 
-def _title(rows_of: dict[str, list[Row]]) -> str:
-    if len(rows_of) > 1:
-        return f"{len(rows_of)} runs: mean and standard deviation"
-    (name, rows), *_ = rows_of.items()
-    if not rows:
-        return name
-    return f"{name}: {rows[-1]['iteration']:.0f} iterations in {rows[-1]['wall_s'] / 60:.1f} min"
-
-
-def _names(runs: list[Path]) -> Iterator[str]:
-    """The run directories' names, told apart by their parents where they are alike."""
-    directories = [run.resolve() if run.is_dir() else run.resolve().parent for run in runs]
-    alike = len({directory.name for directory in directories}) < len(directories)
-    for directory in directories:
-        yield str(Path(*directory.parts[-2:])) if alike else directory.name
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("rlrobo_train.plots", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "runs", nargs="+", metavar="[NAME=]RUN", help="run directories; equal names are averaged"
+    )
+    parser.add_argument("--out", type=Path, help="picture; default: curves.png of the first run")
+    arguments = parser.parse_args(argv)
+    groups: dict[str, list[Path]] = {}
+    for argument in arguments.runs:
+        name, _, path = argument.rpartition("=")
+        groups.setdefault(name, []).append(Path(path))
+    try:
+        first = next(iter(groups.values()))[0]
+        folder = first if first.is_dir() else first.parent
+        print(plot_groups(groups, arguments.out or folder / "curves.png"))
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import math
+import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +25,9 @@ HOLD_S = 1.0
 """How long the last frame stays [s]."""
 
 Frame = NDArray[np.uint8]
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,16 +42,32 @@ class Episode:
 
 def write_video(
     path: Path, episodes: Sequence[Episode], fps: int = 10, tile_size: int = 224
-) -> Path:
-    """Films all episodes at once in a grid; returns the file written.
+) -> Path | None:
+    """Films all episodes at once in a grid; returns the file written. Episodes without frames
+    are left out.
 
     A tile is `tile_size` pixels wide. Once its episode has ended the last frame stays in a green
     frame (success) or a red one. `.gif` and `.webp` are written by Pillow, `.mp4` by
     imageio-ffmpeg, or as `.gif` where that is not installed.
-    Raises ValueError when there is nothing to film.
+    A run does not end for want of a film: a warning says why there is none. Only a full disk
+    raises ValueError, for what the run writes next would not fit either.
     """
-    if not episodes or any(len(episode.frames) == 0 for episode in episodes):
-        raise ValueError(f"nothing to film for {path}: every episode needs at least one frame")
+    filmed = [episode for episode in episodes if episode.frames.size]
+    if not filmed:
+        log.warning("no film %s: no episode has frames", path)
+        return None
+    try:
+        return _write(path, filmed, fps, tile_size)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise ValueError(
+                f"cannot write {path}: the disk is full; free some space, then continue with resume"
+            ) from error
+        log.warning("no film %s: %s", path, error)
+        return None
+
+
+def _write(path: Path, episodes: Sequence[Episode], fps: int, tile_size: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".mp4" and not _has_ffmpeg():
         path = path.with_suffix(".gif")
@@ -104,20 +128,31 @@ class _Tile:
 
 
 def _write_mp4(path: Path, frames: Iterator[Frame], fps: int) -> None:
+    """Runs the ffmpeg that imageio-ffmpeg brings along; OSError with what it complains of."""
     import imageio_ffmpeg
 
     first = next(frames)
     height, width, _ = first.shape
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=fps, quality=7, macro_block_size=2, ffmpeg_log_level="error"
-    )
-    writer.send(None)
-    try:
-        writer.send(np.ascontiguousarray(first))
-        for frame in frames:
-            writer.send(np.ascontiguousarray(frame))
-    finally:
-        writer.close()
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error",
+        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}", "-i", "-",
+        "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p", str(path),
+    ]  # fmt: skip
+    # In a session of its own Ctrl-C does not reach it: it ends with its input.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as ffmpeg:
+        assert ffmpeg.stdin is not None and ffmpeg.stderr is not None
+        try:
+            for frame in chain([first], frames):
+                ffmpeg.stdin.write(frame.tobytes())
+            ffmpeg.stdin.close()
+        except BrokenPipeError:
+            pass  # It has given up and says why.
+        complaint = ffmpeg.stderr.read().decode(errors="replace")
+    if ffmpeg.returncode:
+        code = next((code for code in DISK_FULL if os.strerror(code) in complaint), errno.EIO)
+        raise OSError(code, complaint.partition("\n")[0])
 
 
 def _write_pillow(path: Path, frames: Iterator[Frame], fps: int) -> None:
