@@ -221,6 +221,22 @@ def test_nodes_end_when_the_launcher_is_killed(bench: Bench) -> None:
     node.wait(timeout=30)
 
 
+def test_a_second_launch_of_the_same_nodes_is_refused(bench: Bench) -> None:
+    bench.executable("spin", SPIN)
+    entities = """DeclareLaunchArgument("ns", default_value="a"),
+        Node(package="bench", executable="spin", name="it", namespace=LaunchConfiguration("ns")),"""
+    first = bench.launch(entities)
+    read_until(first, "heard")
+    second = bench.launch(entities)
+    assert "node /a/it runs already" in rest(second)
+    assert second.returncode == 1
+    third = bench.launch(entities, "ns:=b")
+    read_until(third, "heard /b/it")
+    for launcher in (first, third):
+        launcher.send_signal(signal.SIGINT)
+        rest(launcher)
+
+
 def test_what_a_node_prints_last_is_not_lost(bench: Bench) -> None:
     bench.executable("finish", "print('x' * 100_000); print('last words')")
     output = rest(bench.launch('Node(package="bench", executable="finish"),'))

@@ -61,7 +61,7 @@ def node(
     package: str, arguments: Sequence[Argument], parameters: Mapping[str, Any], **options: Any
 ) -> Node:
     """The node of a package, named like its executable: rlrobo_sim's is `sim`. It gets the
-    arguments and the fixed `parameters` as its parameters, and 4 s to end."""
+    arguments and the fixed `parameters` as its parameters, and 4.5 s to end."""
     name = package.removeprefix("rlrobo_")
     return Node(
         package=package,
@@ -70,7 +70,7 @@ def node(
         namespace=LaunchConfiguration(NAMESPACE.name),
         parameters=[{**{it.name: it.parameter() for it in arguments}, **parameters}],
         output="screen",
-        sigterm_timeout="3",
+        sigterm_timeout="3.5",
         sigkill_timeout="1",
         **options,
     )

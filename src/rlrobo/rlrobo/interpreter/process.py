@@ -59,14 +59,20 @@ def parameter_file(node: Node, values: Mapping, configurations: Configurations, 
     return to
 
 
+def namespace_of(node: Node, configurations: Configurations) -> str:
+    """Absolute, without an ending slash; empty for the root."""
+    namespace = perform(node.namespace, configurations).strip("/")
+    return f"/{namespace}" if namespace else ""
+
+
 def command_line(node: Node, configurations: Configurations, scratch: Path) -> list[str]:
     """The same arguments as launch_ros gives; parameter files are written to `scratch`."""
     arguments = [perform(argument, configurations) for argument in node.arguments]
     ros = ["--ros-args"]
     if node.name:
         ros += ["-r", f"__node:={node.name}"]
-    if namespace := perform(node.namespace, configurations).strip("/"):
-        ros += ["-r", f"__ns:=/{namespace}"]
+    if namespace := namespace_of(node, configurations):
+        ros += ["-r", f"__ns:={namespace}"]
     for index, parameters in enumerate(node.parameters):
         if isinstance(parameters, Mapping):
             file = scratch / f"{node.name or node.executable}-{index}.yaml"

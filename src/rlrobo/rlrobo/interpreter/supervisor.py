@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from rlrobo.interpreter.claims import claim
 from rlrobo.interpreter.names import (
     Configurations,
     LaunchDescription,
@@ -18,7 +19,7 @@ from rlrobo.interpreter.names import (
     Shutdown,
     perform,
 )
-from rlrobo.interpreter.process import Process, command_line
+from rlrobo.interpreter.process import Process, command_line, namespace_of
 from rlrobo.interpreter.shared_memory import remove_abandoned, remove_ownerless, segments
 
 INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
@@ -44,7 +45,9 @@ def processes(
 def run(description: LaunchDescription, configurations: Configurations) -> int:
     """Run the launch to its end; returns its exit code: that of the node whose end was the
     launch's end, 128 + signal when interrupted, else 0."""
-    with tempfile.TemporaryDirectory(prefix="rlrobo-launch-") as scratch:
+    nodes = [entity for entity in description.entities if isinstance(entity, Node) and entity.name]
+    names = [f"{namespace_of(node, configurations)}/{node.name}" for node in nodes]
+    with claim(names), tempfile.TemporaryDirectory(prefix="rlrobo-launch-") as scratch:
         return Supervisor(processes(description, configurations, Path(scratch))).run()
 
 
