@@ -27,6 +27,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
+from transformers.utils.logging import disable_progress_bar
 
 from rlrobo_train.plain_state import load_state, save_state
 
@@ -64,6 +65,8 @@ def save_checkpoint(
     place = directory / f"{version:06d}"
     with _written_beside(place) as temporary:
         temporary.mkdir()
+        # Its bar would break into the run's own progress line.
+        disable_progress_bar()
         model.save_pretrained(temporary)
         processor_files(temporary)
         save_state(temporary, state)
@@ -191,7 +194,7 @@ def _is_disk_full(error: Exception) -> bool:
     full = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError) and error.errno in full:
         return True
-    return any(f"code: {code}" in str(error) for code in full)
+    return any(f"os error {code})" in str(error) for code in full)
 
 
 def _write_manifest(directory: Path, version: int) -> None:

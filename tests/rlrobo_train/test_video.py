@@ -1,0 +1,129 @@
+"""Films hold every frame of every episode and show how each ended."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from rlrobo_train.video import BACKGROUND, FAILURE, SUCCESS, Episode, write_video
+
+TILE = 64
+FPS = 10
+
+
+def gray(steps: int, success: bool, level: int = 128) -> Episode:
+    return Episode(np.full((steps, 20, 20, 3), level, np.uint8), success, "reach the green ball")
+
+
+def read_mp4(path: Path) -> np.ndarray:
+    """u8[T, H, W, 3]."""
+    reader = imageio_ffmpeg.read_frames(str(path))
+    width, height = next(reader)["size"]
+    frames = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
+    return np.stack(frames)
+
+
+def read_pillow(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        frames = []
+        for t in range(image.n_frames):
+            image.seek(t)
+            image.load()
+            repeats = round(image.info["duration"] * FPS / 1000)
+            frames += [np.asarray(image.convert("RGB"))] * repeats
+    return np.stack(frames)
+
+
+def near(pixel: np.ndarray, color: tuple[int, int, int]) -> bool:
+    """Lossy compression moves colours a little."""
+    return bool(np.abs(pixel.astype(int) - color).max() < 40)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif", ".webp"])
+def test_ends_are_framed_green_or_red(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"film{suffix}"
+    write_video(path, [gray(3, True), gray(6, False)], FPS, TILE)
+    frames = read_mp4(path) if suffix == ".mp4" else read_pillow(path)
+    left, right = frames[:, 3, TILE // 2], frames[:, 3, TILE + TILE // 2]
+    assert near(left[2], (128,) * 3) and near(right[2], (128,) * 3)
+    assert near(left[3], SUCCESS) and near(right[3], (128,) * 3)
+    assert near(left[-1], SUCCESS) and near(right[-1], FAILURE)
+    assert [path.name for path in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_film_lasts_as_long_as_its_longest_episode_and_a_second(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "film.mp4", [gray(3, True), gray(7, False)], FPS, TILE)
+    assert len(read_mp4(path)) == 7 + FPS
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9])
+def test_episodes_stand_in_a_grid_in_their_order(tmp_path: Path, count: int) -> None:
+    levels = np.linspace(60, 240, count).astype(int)
+    episodes = [gray(2, True, int(level)) for level in levels]
+    frame = read_mp4(write_video(tmp_path / "film.mp4", episodes, FPS, TILE))[0]
+    columns = frame.shape[1] // TILE
+    height = frame.shape[0] // -(-count // columns)
+    for n, level in enumerate(levels):
+        row, column = divmod(n, columns)
+        center = frame[row * height + TILE // 2, column * TILE + TILE // 2]
+        assert near(center, (int(level),) * 3)
+    if count < columns * (frame.shape[0] // height):
+        assert near(frame[-height // 2, -TILE // 2], BACKGROUND)
+
+
+def test_odd_sizes_and_long_captions_are_fine(tmp_path: Path) -> None:
+    episode = Episode(np.zeros((2, 33, 47, 3), np.uint8), False, "move " * 50)
+    frames = read_mp4(write_video(tmp_path / "film.mp4", [episode], FPS, 101))
+    assert frames.shape[1] % 2 == frames.shape[2] % 2 == 0
+
+
+def test_without_ffmpeg_the_film_is_a_gif(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['imageio_ffmpeg'] = None\n"
+        "import numpy as np; from pathlib import Path\n"
+        "from rlrobo_train.video import Episode, write_video\n"
+        "episode = Episode(np.zeros((3, 8, 8, 3), np.uint8), True)\n"
+        "print(write_video(Path(sys.argv[1]), [episode]).name)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "film.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "film.gif\n"
+    assert len(read_pillow(tmp_path / "film.gif")) >= 1
+
+
+@pytest.mark.parametrize("episodes", [[], [gray(0, True)], [Episode(np.zeros((3, 0)), True)]])
+def test_a_run_goes_on_where_there_is_nothing_to_film(
+    tmp_path: Path, episodes: list[Episode], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert write_video(tmp_path / "film.mp4", episodes) is None
+    assert "no episode has frames" in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
+def test_episodes_without_frames_are_left_out(tmp_path: Path) -> None:
+    episodes = [gray(0, True), gray(2, True)]
+    path = write_video(tmp_path / "film.mp4", episodes, FPS, TILE)
+    assert read_mp4(path).shape[2] == TILE
+
+
+def test_a_run_goes_on_where_a_film_cannot_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "taken").write_text("")
+    assert write_video(tmp_path / "taken" / "film.mp4", [gray(2, True)]) is None
+    (tmp_path / ".tmp-film.mp4").mkdir()
+    assert write_video(tmp_path / "film.mp4", [gray(2, True)]) is None
+    assert caplog.text.count("no film") == 2
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
+def test_a_full_disk_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / f".tmp-{name}").symlink_to("/dev/full")
+    with pytest.raises(ValueError, match="the disk is full"):
+        write_video(tmp_path / name, [gray(2, True)])
