@@ -100,3 +100,20 @@ def test_the_wheels_paths_are_mended_once(
     assert paths[2] == "/usr/include"
     assert (Path(paths[0]) / "Python.h").exists()
     assert (Path(paths[1]) / "numpy/arrayobject.h").exists()
+
+
+def test_a_plain_build_installs_every_file_of_the_packages(tmp_path: Path) -> None:
+    """A linked build shows the source folder; a plain one only what setup.py names."""
+    for setup in sorted((SCRIPT.parent / "src").glob("*/setup.py")):
+        package, built = setup.parent.name, tmp_path / setup.parent.name
+        subprocess.run(
+            [sys.executable, "setup.py", "egg_info", "-e", tmp_path, "build_py", "-d", built],
+            cwd=setup.parent,
+            check=True,
+            capture_output=True,
+        )
+        files = [file for file in (setup.parent / package).rglob("*") if file.is_file()]
+        assert files
+        for file in files:
+            if file.suffix != ".pyc":
+                assert (built / file.relative_to(setup.parent)).is_file(), file
