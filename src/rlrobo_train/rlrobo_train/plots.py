@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
@@ -40,7 +41,7 @@ def plot_groups(groups: Mapping[str, Sequence[Path]], out: Path) -> Path:
     Raises ValueError for a run without metrics.
     """
     loaded = {name: [read_metrics(path) for path in paths] for name, paths in groups.items()}
-    figure = Figure(figsize=(15, 8), layout="constrained")
+    figure = Figure(figsize=(15, 8), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
     FigureCanvasAgg(figure)
     panels = _PANELS_OF_ONE if sum(map(len, loaded.values())) == 1 else _PANELS_OF_MANY
     for axes, (title, draw) in zip(figure.subplots(2, 3).flat, panels, strict=True):
@@ -65,22 +66,23 @@ def _success(axes: Axes, groups: Groups) -> None:
             x, y = _series(run, "rollout/success")
             label = "rollouts (sampled)" if run is runs[0] and not name else None
             axes.plot(x, _smooth(y), color=color, alpha=0.35, lw=1.2, label=label)
-            _evaluations(axes, run, color, alpha=1.0 if len(runs) == 1 else 0.45)
         label = f"{name} evaluation".strip()
         if len(runs) > 1:
+            for x, y in _all(runs, "eval/success"):
+                axes.plot(x, y, "o", ms=3.5, color=color, alpha=0.5)
             _mean_and_spread(axes, runs, "eval/success", color, f"{label}, {_seeds(runs)}")
         else:
-            x, y = _series(runs[0], "eval/success")
-            axes.plot(x, y, color=color, lw=2, label=f"{label}, 95% interval")
+            _evaluations(axes, runs[0], color, f"{label}, 95% interval")
 
 
-def _evaluations(axes: Axes, run: Run, color: str, alpha: float) -> None:
+def _evaluations(axes: Axes, run: Run, color: str, label: str) -> None:
     x, y = _series(run, "eval/success")
+    axes.plot(x, y, color=color, lw=2, label=label)
     _, low = _series(run, "eval/ci_low")
     _, high = _series(run, "eval/ci_high")
     if len(x) == len(low) == len(high):
         bars = np.maximum([y - low, high - y], 0.0)
-        axes.errorbar(x, y, bars, fmt="o", ms=4, capsize=3, lw=1.2, color=color, alpha=alpha)
+        axes.errorbar(x, y, bars, fmt="o", ms=4, capsize=3, lw=1.2, color=color)
 
 
 def _reward_terms(axes: Axes, groups: Groups) -> None:
@@ -95,8 +97,7 @@ def _losses(axes: Axes, groups: Groups) -> None:
     run = _only(groups)
     _lines(axes, run, {"policy": "loss/policy"})
     if np.any(_series(run, "loss/kl")[1]):
-        x, y = _series(run, "loss/kl")
-        axes.plot(x, y, color=COLORS[1], label="KL to the reference")
+        _line(axes, run, "loss/kl", COLORS[1], "KL to the reference")
 
 
 def _update_size(axes: Axes, groups: Groups) -> None:
@@ -107,7 +108,9 @@ def _update_size(axes: Axes, groups: Groups) -> None:
     right.spines[["top"]].set_visible(False)
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
     x, y = _series(run, "policy/clip_fraction")
-    right.plot(x, _smooth(y), color=COLORS[1])
+    right.plot(x, _smooth(y), color=COLORS[1], lw=1.8)
+    right.set_ylim(bottom=0.0)
+    axes.set_ylim(bottom=0.0)
     axes.plot([], [], color=COLORS[1], label="clip fraction (right)")
 
 
@@ -138,22 +141,18 @@ def _metric(key: str) -> Callable[[Axes, Groups], None]:
 
     def draw(axes: Axes, groups: Groups) -> None:
         for color, (name, runs) in zip(COLORS, groups.items(), strict=False):
-            for run in runs:
-                x, y = _series(run, key)
-                axes.plot(x, y, color=color, alpha=0.25, lw=0.8)
-            label = name or key
             if len(runs) > 1:
-                _mean_and_spread(axes, runs, key, color, f"{label}, {_seeds(runs)}")
+                label = f"{name}, {_seeds(runs)}".removeprefix(", ")
+                _mean_and_spread(axes, runs, key, color, label)
             else:
-                x, y = _series(runs[0], key)
-                axes.plot(x, _smooth(y), color=color, lw=1.8, label=label)
+                _line(axes, runs[0], key, color, name or key.rpartition("/")[-1])
 
     return draw
 
 
 _PANELS_OF_ONE: tuple[tuple[str, Callable[[Axes, Groups], None]], ...] = (
     ("Success", _success),
-    ("Reward a rollout and its unweighted terms", _reward_terms),
+    ("Reward of a rollout and its unweighted terms", _reward_terms),
     ("Loss", _losses),
     ("Entropy of the policy [nat]", _metric("policy/entropy")),
     ("Size of the update", _update_size),
@@ -161,7 +160,7 @@ _PANELS_OF_ONE: tuple[tuple[str, Callable[[Axes, Groups], None]], ...] = (
 )
 _PANELS_OF_MANY: tuple[tuple[str, Callable[[Axes, Groups], None]], ...] = (
     ("Success", _success),
-    ("Reward a rollout", _metric("reward/mean")),
+    ("Reward of a rollout", _metric("reward/mean")),
     ("Policy loss", _metric("loss/policy")),
     ("Entropy of the policy [nat]", _metric("policy/entropy")),
     ("Approximate KL of an update", _metric("policy/approx_kl")),
@@ -170,11 +169,15 @@ _PANELS_OF_MANY: tuple[tuple[str, Callable[[Axes, Groups], None]], ...] = (
 
 
 def _lines(axes: Axes, run: Run, keys: Mapping[str, str]) -> None:
-    """Each metric pale as it is and bold as its running mean."""
     for color, (label, key) in zip(COLORS, keys.items(), strict=False):
-        x, y = _series(run, key)
-        axes.plot(x, y, color=color, alpha=0.25, lw=0.8)
-        axes.plot(x, _smooth(y), color=color, lw=1.8, label=label)
+        _line(axes, run, key, color, label)
+
+
+def _line(axes: Axes, run: Run, key: str, color: str, label: str) -> None:
+    """A metric, pale as it is and bold as its running mean."""
+    x, y = _series(run, key)
+    axes.plot(x, y, color=color, alpha=0.25, lw=0.8)
+    axes.plot(x, _smooth(y), color=color, lw=1.8, label=label)
 
 
 def _mean_and_spread(axes: Axes, runs: list[Run], key: str, color: str, label: str) -> None:
@@ -187,7 +190,7 @@ def _mean_and_spread(axes: Axes, runs: list[Run], key: str, color: str, label: s
         return
     grid = np.linspace(begin, end, 200)
     values = np.stack([np.interp(grid, x, y) for x, y in series])
-    axes.fill_between(grid, values.min(0), values.max(0), color=color, alpha=0.15, lw=0)
+    axes.fill_between(grid, values.min(0), values.max(0), color=color, alpha=0.18, lw=0)
     axes.plot(grid, values.mean(0), color=color, lw=2.2, label=label)
 
 
@@ -233,7 +236,7 @@ def _finish(axes: Axes, title: str) -> None:
         if len(np.atleast_1d(line.get_xdata())) == 1 and line.get_marker() == "None":
             line.set_marker("o")  # No line leads from one point.
     if any(len(np.atleast_1d(line.get_xdata())) for line in axes.lines) or axes.collections:
-        axes.legend(frameon=False, fontsize=8.5)
+        axes.legend(framealpha=0.85, edgecolor="none", fontsize=8.5)
     else:
         axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", color="#7f7f7f")
 
