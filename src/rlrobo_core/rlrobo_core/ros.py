@@ -6,6 +6,7 @@ The only file of this package that imports rclpy; the records' conversion is in 
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import sys
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -306,6 +307,19 @@ def run_node(make: Callable[[], RecordNode], args: list[str] | None = None) -> i
     finally:
         rclpy.try_shutdown()
     return 0
+
+
+def run_and_exit(make: Callable[[], RecordNode]) -> NoReturn:
+    """`run_node`, and end the process at once: all that must be closed is closed by then, and
+    taking the interpreter apart costs a process with torch in it a second or more."""
+    try:
+        code = run_node(make)
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def ignore_signals() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_node
+from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
 from rlrobo_core.tasks import make_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.policy import Policy, load_policy
@@ -120,4 +119,4 @@ def make_policy(config: PolicyConfig) -> Policy:
 
 
 def main() -> None:
-    sys.exit(run_node(PolicyNode))
+    run_and_exit(PolicyNode)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_node
+from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
 from rlrobo_core.tasks import make_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
 from rlrobo_sim.mujoco import MujocoSimulator
@@ -106,4 +105,4 @@ class SimNode(RecordNode):
 
 
 def main() -> None:
-    sys.exit(run_node(SimNode))
+    run_and_exit(SimNode)

@@ -3,12 +3,11 @@ policies. What to do is the conductor's; here its words are put on the wire."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable
 from typing import Any
 
-from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_node
+from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_train.assemble import make_conductor
 from rlrobo_train.conductor import Conductor
@@ -68,4 +67,4 @@ class TrainNode(RecordNode):
 
 
 def main() -> None:
-    sys.exit(run_node(TrainNode))
+    run_and_exit(TrainNode)
