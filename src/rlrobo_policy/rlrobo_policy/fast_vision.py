@@ -62,7 +62,10 @@ def tile_tables(
     merge = visual.spatial_merge_size
     position_ids = get_vision_position_ids(grid_I3[:1], merge)
     window_index, cu_window = get_vision_window_index(
-        grid_I3[:1], merge, visual.window_size, visual.patch_size
+        grid_I3[:1],
+        merge,
+        visual.window_size,
+        visual.config.patch_size,  # pyright: ignore[reportArgumentType]
     )
     offset = torch.arange(images, device=device)[:, None] * len(window_index)
     window_lengths = (cu_window[1:] - cu_window[:-1]).to(device).repeat(images)
@@ -90,6 +93,6 @@ def use_fast_vision(model: Qwen2_5_VLForConditionalGeneration) -> None:
     visual.forward = _with_tables(visual, visual.forward)
     embed = visual.patch_embed
     embed.forward = lambda hidden_states: _embed_patches(embed, hidden_states)
-    if "flash" not in visual.config._attn_implementation:
+    if "flash" not in str(visual.config._attn_implementation):
         AttentionInterface.register(ATTENTION, attend_in_chunks)
         visual.config._attn_implementation = ATTENTION

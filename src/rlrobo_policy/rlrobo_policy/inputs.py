@@ -6,7 +6,7 @@ Shape legend: N prompts, P prompt tokens (padded), Q image patches of all prompt
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -79,17 +79,18 @@ class PromptEncoder:
         key = (text, cameras, image_tokens)
         if key not in self._tokens:
             content = [{"type": "image"}] * cameras + [{"type": "text", "text": text}]
-            prompt = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+            turns: list[Any] = [{"role": "user", "content": content}]
+            prompt = str(
+                self.tokenizer.apply_chat_template(
+                    turns, tokenize=False, add_generation_prompt=True
+                )
             )
             ids = np.asarray(self.tokenizer.encode(prompt, add_special_tokens=False), np.int64)
             repeats = np.where(ids == self.image_token_id, image_tokens, 1)
             self._tokens[key] = np.repeat(ids, repeats)
         return self._tokens[key]
 
-    def _pad(
-        self, tokens: list[NDArray[np.int64]]
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _pad(self, tokens: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         length = max(map(len, tokens))
         token_NP = np.full((len(tokens), length), self.pad_token_id, np.int64)
         mask_NP = np.zeros((len(tokens), length), bool)

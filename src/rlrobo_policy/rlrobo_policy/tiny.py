@@ -71,9 +71,16 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def token_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """Of the special tokens, in their order."""
+    ids = tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
+    assert isinstance(ids, list)
+    return ids
+
+
 def make_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
     """112 px images become 4 image tokens: few tokens learn fastest (docs/learning.md)."""
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
+    ids = dict(zip(SPECIAL_TOKENS, token_ids(tokenizer), strict=True))
     return Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(tokenizer) + NUM_ACTION_ROWS,

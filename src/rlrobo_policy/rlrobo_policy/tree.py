@@ -127,7 +127,8 @@ def sample_actions(
     the caller's seed alone decides; temperature 0 takes the most likely token."""
     rows, samples, num_tokens = uniform_NST.shape
     tree = plant(inputs, samples, num_tokens, model.dtype)
-    cache = StaticCache(config=model.config.text_config, max_cache_len=tree.mask_N1LL.shape[-1])
+    text_config = model.config.get_text_config()
+    cache = StaticCache(config=text_config, max_cache_len=tree.mask_N1LL.shape[-1])
     tokens, images = inputs.token_NP, (inputs.pixel_QD, inputs.grid_I3)
     indices, logprobs = [], []
     for t in range(num_tokens):
@@ -152,9 +153,7 @@ def sample_actions(
     return torch.stack(indices, -1), torch.stack(logprobs, -1)
 
 
-def choose(
-    logprob_NSV: torch.Tensor, uniform_NS: torch.Tensor, temperature: float
-) -> torch.Tensor:
+def choose(logprob_NSV: torch.Tensor, uniform_NS: torch.Tensor, temperature: float) -> torch.Tensor:
     """i64[N, S]: the most likely symbol at temperature 0, else inverse-CDF sampling."""
     if temperature == 0:
         return logprob_NSV.argmax(-1)

@@ -13,6 +13,7 @@ from rlrobo_core.tasks import make_task
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
 from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.intervals import SuccessRate
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.trainer import Trainer
 from rlrobo_train.warm_start import WarmStartConfig, warm_start
@@ -29,7 +30,7 @@ def make_conductor(config: TrainConfig) -> Conductor:
     policy = _initial_policy(config)
     folder = Path(config.run_dir or f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{config.task}")
     run = RunDirectory.create(folder, asdict(config), needs_bytes=_bytes_needed(policy))
-    return Conductor(config, _trainer(config, policy), run, iteration=0)
+    return Conductor(config, _trainer(config, policy), run)
 
 
 def check(config: TrainConfig) -> None:
@@ -62,7 +63,8 @@ def _resumed(config: TrainConfig) -> Conductor:
         policy.version = state["iteration"]
         trainer = _trainer(config, policy)
         trainer.optimizer.load_state_dict(state["optimizer"])
-        return Conductor(config, trainer, run, state["iteration"])
+        before = SuccessRate(*state["before"]) if state["before"] else None
+        return Conductor(config, trainer, run, state["iteration"], before)
     except BaseException:
         run.close()
         raise

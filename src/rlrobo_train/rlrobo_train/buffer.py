@@ -98,7 +98,8 @@ class RolloutBuffer:
 
     request: RolloutRequest
     keep_images: int | None = None
-    """Keep the images of that many groups only (evaluation); None: of all."""
+    """Keep the images of that many groups only (evaluation), of the others u8[C, 0]; None: of
+    all."""
     closed: bool = False
     """The simulation said that this was the last batch."""
     steps: int = 0
@@ -113,7 +114,7 @@ class RolloutBuffer:
         """Take in a batch of this request; one that was sent again changes nothing."""
         obs = batch.observations
         kept = set(self.request.group_ids[: self.keep_images])
-        blank = np.zeros(0, np.uint8)
+        blank = np.zeros((obs.image_NC.shape[1], 0), np.uint8)
         for n in range(len(obs)):
             group = int(obs.group_N[n])
             rows = self._asked.setdefault(group, {})
@@ -197,7 +198,7 @@ class RolloutBuffer:
             reward_GL[rollout, step] = result.reward
             alive_GL[rollout, step] = True
             chosen_GL[rollout, step] = result.chosen
-        path = [result for result in results.values() if result.chosen]
+        path = [result for _, result in sorted(results.items()) if result.chosen]
         episodes = 1 if self.request.form == "branch" else self.request.group_size
         terms = np.sum([result.terms for result in path], axis=0) / episodes
         return RolloutGroup(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from rlrobo_core.types import (
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.evaluation import Evaluation, evaluate, write_eval
+from rlrobo_train.intervals import SuccessRate
 from rlrobo_train.progress import Progress, final_line
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.trainer import Trainer
@@ -47,21 +49,28 @@ class GraphStalled(ValueError):
 class Conductor:
     """One run, from the first evaluation to the last."""
 
-    def __init__(self, config: TrainConfig, trainer: Trainer, run: RunDirectory, iteration: int):
-        """`iteration`: updates done so far, 0 for a new run."""
+    def __init__(
+        self,
+        config: TrainConfig,
+        trainer: Trainer,
+        run: RunDirectory,
+        iteration: int = 0,
+        before: SuccessRate | None = None,
+    ):
+        """`iteration`: updates done so far; `before`: what a resumed run's first evaluation was."""
         self.config, self.trainer, self.run, self.iteration = config, trainer, run, iteration
         self.done = False
-        self.first: Evaluation | None = None
-        self.last: Evaluation | None = None
+        self.before = before
+        self.after: SuccessRate | None = None
         self.progress = Progress(minutes=config.minutes, iterations=config.iterations)
         self._asked = 0
         self._requested = iteration
         """Iterations whose rollouts have been asked for."""
         self._buffer: RolloutBuffer | None = None
         self._finishing = False
+        self._updating = False
         self._lost = 0
         self._began = self._heard = self._alive = self._closed_at = time.monotonic()
-        self._messages = 0
 
     # ------------------------------------------------------------------ what comes in
 
@@ -114,8 +123,9 @@ class Conductor:
             yield self._ask(self._buffer.request)
 
     def close(self) -> None:
-        """End the run as it is; a run that is not done keeps a checkpoint to go on from."""
-        if not self.done and self.config.mode == "train":
+        """End the run as it is. A run that is not done keeps a checkpoint to go on from, except
+        in the middle of an update: half an iteration is none, the last checkpoint stands."""
+        if not self.done and not self._updating and self.config.mode == "train":
             self._save_checkpoint()
         self.progress.close()
         self.run.close()
@@ -166,8 +176,7 @@ class Conductor:
     def _ask(self, request: RolloutRequest) -> RolloutRequest:
         """The request under a new id, and an empty buffer for what will answer it."""
         self._asked += 1
-        fields = {name: getattr(request, name) for name in request.__dataclass_fields__}
-        request = RolloutRequest(**(fields | {"request_id": self._asked}))
+        request = replace(request, request_id=self._asked)
         keep = None if request.phase == "train" else VIDEO_EPISODES
         self._buffer = RolloutBuffer(request, keep_images=keep)
         self._began = time.monotonic()
@@ -192,14 +201,17 @@ class Conductor:
         self._hear()  # an update is not silence of the graph
 
     def _learn(self, buffer: RolloutBuffer, rollout_s: float) -> Messages:
-        if self.config.max_policy_lag and not self._spent(ahead=1):
+        following = self.iteration + 1
+        if self.config.max_policy_lag and not (self._spent(following) or self._judges(following)):
             yield self._ask_rollouts()
         began = time.monotonic()
         groups, request = buffer.groups(), buffer.request
+        self._updating = True
         stats = self.trainer.update(
             groups, request.form == "branch", request.temperature, dump=self.run.path
         )
-        self.iteration += 1
+        self.iteration = following
+        self._updating = False
         yield self._publish_policy()
         update_s = time.monotonic() - began
         self._log(self._rollout_metrics(buffer, groups) | stats | {
@@ -213,11 +225,8 @@ class Conductor:
             yield from self._next()
 
     def _next(self) -> Messages:
-        every = self.config.eval_every
-        if self._spent():
-            self._finishing = True
-            yield self._ask_evaluation()
-        elif every and self.iteration % every == 0:
+        self._finishing = self._spent(self.iteration)
+        if self._finishing or self._judges(self.iteration):
             yield self._ask_evaluation()
         else:
             yield self._ask_rollouts()
@@ -225,8 +234,18 @@ class Conductor:
     def _evaluated(self, buffer: RolloutBuffer) -> Messages:
         groups = buffer.groups()
         result = evaluate(groups, buffer.request.seed)
-        self.first, self.last = self.first or result, result
-        name = f"eval_{self.trainer.policy.version:06d}"
+        self.before, self.after = self.before or result.success, result.success
+        self._keep_evaluation(result, groups)
+        if self.config.mode == "eval" or self._finishing:
+            self._finish()
+            return
+        if self.iteration == 0:
+            self._save_checkpoint()
+        yield self._ask_rollouts()
+
+    def _keep_evaluation(self, result: Evaluation, groups: list[RolloutGroup]) -> None:
+        judging = self.config.mode == "eval"
+        name = "eval" if judging else f"eval_{self.trainer.policy.version:06d}"
         write_eval(
             self.run.path / f"{name}.json",
             result,
@@ -234,29 +253,22 @@ class Conductor:
             checkpoint=self.config.checkpoint or self.config.model,
             policy_version=self.trainer.policy.version,
         )
-        write_video(self.run.path / f"{name}.mp4", [film(group) for group in groups[:9]])
-        if self.config.mode == "eval":
-            write_eval(self.run.path / "eval.json", result, task=self.config.task,
-                       checkpoint=self.config.checkpoint or self.config.model)  # fmt: skip
-            self._finish()
-        elif self._finishing:
-            self._log(result.metrics)
-            self._finish()
-        else:
-            self._log(result.metrics)
-            if self.iteration == 0:
-                self._save_checkpoint()
-            yield self._ask_rollouts()
+        write_video(self.run.path / f"{name}.mp4", [film(g) for g in groups[:VIDEO_EPISODES]])
+        self._log(result.metrics)
 
     def _finish(self) -> None:
-        assert self.first is not None and self.last is not None
+        assert self.before is not None and self.after is not None
         if self.config.mode == "train":
             self._save_checkpoint()
         self.run.finish(
-            {"before": self.first.metrics, "after": self.last.metrics, "iterations": self.iteration}
+            {
+                name: {"success": rate.rate, "ci95": list(rate.ci95), "episodes": rate.episodes}
+                for name, rate in (("before", self.before), ("after", self.after))
+            }
+            | {"iterations": self.iteration}
         )
         self.progress.close()
-        print(final_line(self.run.path, self.first.success, self.last.success), flush=True)
+        print(final_line(self.run.path, self.before, self.after), flush=True)
         self.done = True
 
     # ------------------------------------------------------------------ small things
@@ -264,9 +276,15 @@ class Conductor:
     def _hear(self) -> None:
         self._heard = self._alive = time.monotonic()
 
-    def _spent(self, ahead: int = 0) -> bool:
+    def _judges(self, iteration: int) -> bool:
+        """Whether an evaluation is due after so many updates."""
+        every = self.config.eval_every
+        return bool(every) and iteration % every == 0
+
+    def _spent(self, iteration: int) -> bool:
+        """Whether the budget is spent after so many updates."""
         c = self.config
-        by_count = bool(c.iterations) and self.iteration + ahead >= c.iterations
+        by_count = bool(c.iterations) and iteration >= c.iterations
         by_time = bool(c.minutes) and self.run.wall_s >= 60.0 * c.minutes
         return by_count or by_time
 
@@ -297,7 +315,11 @@ class Conductor:
             policy.version,
             self.trainer.model,
             policy.save_files,
-            {"iteration": self.iteration, "optimizer": self.trainer.optimizer.state_dict()},
+            {
+                "iteration": self.iteration,
+                "optimizer": self.trainer.optimizer.state_dict(),
+                "before": list(self.before) if self.before else None,
+            },
         )
 
 

@@ -28,7 +28,8 @@ class LossTerms(NamedTuple):
 
 def k3(log_ratio: torch.Tensor) -> torch.Tensor:
     """exp(x) - 1 - x: an unbiased, never negative estimate of KL(p || q), x = log q - log p."""
-    return log_ratio.exp() - 1.0 - log_ratio
+    # exp(x) - 1 would be rounded below x for small x.
+    return log_ratio.expm1() - log_ratio
 
 
 def grpo_loss(

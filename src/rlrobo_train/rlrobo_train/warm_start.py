@@ -116,7 +116,11 @@ def _see(
     frames = spatial_frames(simulator, task, config.frames, config.seed)
     print(f"seeing: {config.frames} frames rendered in {time.monotonic() - started:.0f} s")
     teach(
-        policy.vlm, seeing_lesson(policy.vlm, frames), config.seeing, config.seed, Reporter("seeing")
+        policy.vlm,
+        seeing_lesson(policy.vlm, frames),
+        config.seeing,
+        config.seed,
+        Reporter("seeing"),
     )
     held_out = spatial_frames(simulator, task, 500, config.seed + 1)
     errors = place_error_mm(policy.vlm, seeing_lesson(policy.vlm, held_out))
