@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -30,8 +30,6 @@ from rlrobo_core.ros import spinning
 sys.path.insert(0, str(Path(__file__).parent))  # graph_peers, under pytest's importlib mode
 PROFILE = Path(__file__).parents[2] / "src/rlrobo/config/fastdds.xml"
 os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(PROFILE))  # before Fast DDS loads
-
-DOMAINS = itertools.count(os.getpid())
 
 
 class Graph:
@@ -137,7 +135,8 @@ def clean_shared_memory() -> Iterator[None]:
 @pytest.fixture
 def domain(monkeypatch: pytest.MonkeyPatch) -> int:
     """A domain of its own, for the nodes of this process and of its children."""
-    number = 1 + next(DOMAINS) % 100
+    # Drawn, not counted: other test runs on this machine must not march through the same ones.
+    number = 1 + secrets.randbelow(100)
     monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     return number

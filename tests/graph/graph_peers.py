@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rlrobo_core.ros import CHANNELS, Received, RecordNode
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 
-PATIENCE = 40.0
+PATIENCE = 120.0
 """[s]; only a failing test waits so long."""
 
 
