@@ -52,7 +52,7 @@ class Bins:
     (arXiv 2307.15818, section 3.2). An odd number of bins can say exactly "do not move"."""
 
     name = "tokens"
-    words = None
+    words: tuple[str, ...] | None = None
 
     def __init__(self, dims: int, num_symbols: int = 17, low: float = -1.0, high: float = 1.0):
         self.num_tokens, self.num_symbols = dims, num_symbols

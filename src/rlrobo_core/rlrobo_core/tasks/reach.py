@@ -12,6 +12,7 @@ from rlrobo_core.tasks.base import Array, InitialScene, SceneObject, SceneState
 PANDA_GYM_ORIGIN = np.array([0.6, 0.0, 0.0])
 """panda_gym's world origin in the robot's base frame [m] (its base stands at x = -0.6)."""
 
+
 @dataclass(frozen=True)
 class Reach:
     """Goal uniform in a box of 0.3 m around panda_gym's origin; success within 5 cm."""
@@ -42,9 +43,7 @@ class Reach:
 
     def distance(self, state: SceneState) -> Array:
         """f64[N], tool to ball [m]."""
-        return np.linalg.norm(
-            state.ee_pose_N[:, :3] - state.object_pose["target"][:, :3], axis=-1
-        )
+        return np.linalg.norm(state.ee_pose_N[:, :3] - state.object_pose["target"][:, :3], axis=-1)
 
     def reward_terms(self, before: SceneState, after: SceneState) -> dict[str, Array]:
         return {
