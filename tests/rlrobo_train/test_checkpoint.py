@@ -17,6 +17,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from rlrobo_policy.tiny import save_tiny
+from rlrobo_policy.vlm import load_vlm
 from rlrobo_train.checkpoint import (
     TEMPORARY,
     checkpoint_paths,
@@ -173,6 +175,38 @@ def test_without_a_manifest_it_is_half_written(tmp_path: Path, tiny_model: Model
     with pytest.raises(ValueError, match="incomplete"):
         open_checkpoint(path)
     assert latest_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"version": 1, "files": {"a": 3}}', '{"version"'])
+def test_whatever_stands_in_a_manifest_the_one_before_is_used(
+    tmp_path: Path, tiny_model: Model, content: str
+) -> None:
+    good, bad = save(tmp_path, 1, tiny_model), save(tmp_path, 2, tiny_model)
+    (bad / "manifest.json").write_text(content)
+    found = latest_checkpoint(tmp_path)
+    assert found is not None and found.path == good
+
+
+def test_versions_are_numbers_however_many_digits(tmp_path: Path, tiny_model: Model) -> None:
+    for version in (999_999, 1_000_000):
+        save(tmp_path, version, tiny_model)
+        publish_weights(tmp_path / "weights", version, tiny_model)
+    found = latest_checkpoint(tmp_path)
+    assert found is not None and found.version == 1_000_000
+    prune_weights(tmp_path / "weights", 1)
+    assert names(tmp_path / "weights") == {"1000000.safetensors"}
+
+
+def test_a_checkpoint_is_all_that_a_vlm_is_loaded_from(tmp_path: Path) -> None:
+    vlm = load_vlm(str(save_tiny(tmp_path / "tiny")))
+    state = {"iteration": 3}
+    path = save_checkpoint(tmp_path, 3, vlm.model, vlm.save_processor, state)
+    again = load_vlm(str(path))
+    for name, parameter in vlm.model.named_parameters():
+        assert torch.equal(again.model.get_parameter(name), parameter), name
+    words = "reach the green ball"
+    assert again.tokenizer(words).input_ids == vlm.tokenizer(words).input_ids
+    assert open_checkpoint(path).load_state() == state
 
 
 def test_no_checkpoints_are_no_error(tmp_path: Path) -> None:

@@ -165,6 +165,18 @@ def test_resuming_steps_over_a_corrupt_checkpoint(
     assert "000002 is corrupt" in caplog.text and "000001 instead" in caplog.text
 
 
+def test_the_same_checkpoint_may_be_corrupt_twice(tmp_path: Path, tiny_model: Model) -> None:
+    with RunDirectory.create(tmp_path / "a", CONFIG) as run:
+        save(run, 1, tiny_model)
+        save(run, 2, tiny_model)
+    for _ in range(2):
+        (run.path / "checkpoints" / "000002" / "manifest.json").unlink()
+        with RunDirectory.resume(run.path) as again:
+            save(again, 2, tiny_model)
+    kept = sorted(path.name for path in (run.path / "checkpoints").iterdir())
+    assert kept == ["000001", "000002", "000002.corrupt"]
+
+
 def test_with_all_checkpoints_corrupt_nothing_is_cut(tmp_path: Path, tiny_model: Model) -> None:
     with RunDirectory.create(tmp_path / "a", CONFIG) as run:
         run.log({"x": 1.0}, 1)

@@ -71,7 +71,7 @@ def save_checkpoint(
         processor_files(temporary)
         save_state(temporary, state)
         _write_manifest(temporary, version)
-        for file in temporary.rglob("*"):
+        for file in (*temporary.rglob("*"), temporary):
             _sync(file)
     return place
 
@@ -101,17 +101,20 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         manifest = json.loads((path / MANIFEST).read_text())
-        version, files = int(manifest["version"]), dict(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        version = int(manifest["version"])
+        files = {name: (file["bytes"], file["sha256"]) for name, file in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"checkpoint {path} is incomplete: no valid {MANIFEST}") from error
-    for name, expected in files.items():
+    for name, (expected_size, expected_sha256) in files.items():
         file = path / name
-        size = file.stat().st_size if file.is_file() else 0
-        if size != expected["bytes"]:
+        if not file.is_file():
+            raise ValueError(f"checkpoint {path} is corrupt: {name} is missing")
+        size = file.stat().st_size
+        if size != expected_size:
             raise ValueError(
-                f"checkpoint {path} is corrupt: {name} has {size} of {expected['bytes']} bytes"
+                f"checkpoint {path} is corrupt: {name} has {size} of {expected_size} bytes"
             )
-        if _sha256(file) != expected["sha256"]:
+        if _sha256(file) != expected_sha256:
             raise ValueError(f"checkpoint {path} is corrupt: {name} does not match its SHA-256")
     return Checkpoint(path, version)
 
@@ -136,7 +139,14 @@ def latest_checkpoint(directory: Path) -> Checkpoint | None:
 
 def checkpoint_paths(directory: Path) -> list[Path]:
     """All checkpoints by version, whether valid or not."""
-    return sorted(path for path in directory.glob("*") if path.name.isdigit())
+    paths = [path for path in directory.glob("*") if path.name.isdecimal()]
+    return sorted(paths, key=lambda path: int(path.name))
+
+
+def weights_paths(directory: Path) -> list[Path]:
+    """All published weights by version."""
+    paths = [path for path in directory.glob("*.safetensors") if path.stem.isdecimal()]
+    return sorted(paths, key=lambda path: int(path.stem))
 
 
 def prune_checkpoints(directory: Path, keep: int) -> None:
@@ -148,7 +158,7 @@ def prune_checkpoints(directory: Path, keep: int) -> None:
 
 def prune_weights(directory: Path, keep: int) -> None:
     """Deletes all but the last `keep` published weights."""
-    for path in sorted(directory.glob("*.safetensors"))[:-keep]:
+    for path in weights_paths(directory)[:-keep]:
         path.unlink()
 
 

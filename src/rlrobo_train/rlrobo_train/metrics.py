@@ -15,7 +15,7 @@ Row = dict[str, float]
 
 
 class MetricsLog:
-    """Appends rows; every row is on disk when `log` returns. Used by one process at a time."""
+    """Appends rows; a row outlives the process once `log` returns. Used by one at a time."""
 
     def __init__(self, directory: Path, wall_s: float = 0.0, first_iteration: int = 0) -> None:
         """`wall_s`: the wall clock that earlier sessions of the run have spent [s].

@@ -37,6 +37,7 @@ from rlrobo_train.checkpoint import (
     publish_weights,
     remove_temporaries,
     save_checkpoint,
+    weights_paths,
 )
 from rlrobo_train.metrics import MetricsLog, Row, cut_metrics
 from rlrobo_train.plots import plot_curves
@@ -119,7 +120,7 @@ class RunDirectory:
         return self._metrics.wall_s
 
     def log(self, metrics: Row, iteration: int) -> None:
-        """Appends a row to metrics.jsonl and TensorBoard; it is on disk on return."""
+        """Appends a row to metrics.jsonl and TensorBoard; it outlives the process on return."""
         self._metrics.log(metrics, iteration)
 
     def save_checkpoint(
@@ -232,9 +233,11 @@ def _return_to(path: Path, checkpoint: Checkpoint | None) -> list[Row]:
     version = checkpoint.version if checkpoint else -1
     for corrupt in checkpoint_paths(path / "checkpoints"):
         if int(corrupt.name) > version:
-            corrupt.rename(corrupt.with_name(f"{corrupt.name}.corrupt"))
-    for weights in (path / "weights").glob("*.safetensors"):
-        if weights.stem.isdigit() and int(weights.stem) > version:
+            aside = corrupt.with_name(f"{corrupt.name}.corrupt")
+            shutil.rmtree(aside, ignore_errors=True)  # Of an earlier resume.
+            corrupt.rename(aside)
+    for weights in weights_paths(path / "weights"):
+        if int(weights.stem) > version:
             weights.unlink()
     remove_temporaries(path / "weights")
     with contextlib.suppress(FileNotFoundError):
