@@ -142,6 +142,19 @@ def test_the_reference_holds_the_policy_back(case: Case) -> None:
     torch.testing.assert_close(away.total, away.policy + 0.5 * away.kl)
 
 
+@given(st.integers(2, 8), st.integers(0, 99))
+def test_approx_kl_is_the_divergence_from_the_behaviour(symbols: int, seed: int) -> None:
+    # Each symbol once: what a uniform behaviour samples on average.
+    uniform = torch.zeros(1, symbols, 1, symbols)
+    index = torch.arange(symbols).reshape(1, symbols, 1)
+    random = torch.Generator().manual_seed(seed)
+    logits = 3.0 * torch.randn(symbols, generator=random)
+    terms = Case(uniform, index, torch.zeros(1, symbols), 1.0).loss(logits.expand_as(uniform))
+    behaviour, current = uniform[0, 0, 0].log_softmax(-1), logits.log_softmax(-1)
+    expected = (behaviour.exp() * (behaviour - current)).sum()
+    torch.testing.assert_close(terms.approx_kl, expected, atol=1e-5, rtol=1e-4)
+
+
 @given(st.lists(st.floats(-20, 20, width=32), min_size=1))
 def test_k3_is_never_negative(log_ratios: list[float]) -> None:
     assert (k3(torch.tensor(log_ratios)) >= 0).all()

@@ -21,7 +21,7 @@ class LossTerms(NamedTuple):
     kl: torch.Tensor
     """To the reference policy, estimator k3 (Schulman, "Approximating KL divergence", 2020)."""
     approx_kl: torch.Tensor
-    """Between behaviour and current policy, the same estimator."""
+    """Of the current policy from the behaviour that sampled, the same estimator."""
     clip_fraction: torch.Tensor
     ratio_max: torch.Tensor
 
@@ -67,7 +67,7 @@ def grpo_loss(
         policy=policy.detach(),
         entropy=entropy.detach(),
         kl=kl.detach(),
-        approx_kl=k3(-log_ratio).mean().detach(),
+        approx_kl=k3(log_ratio).mean().detach(),
         clip_fraction=is_clipped.float().mean().detach(),
         ratio_max=ratio.max().detach(),
     )
