@@ -24,7 +24,7 @@ WORD = {bool: "true or false", int: "a whole number", float: "a number", str: "t
 
 def field_docs(cls: type) -> dict[str, str]:
     """The docstring under each field, on one line; "" where there is none."""
-    docs = {name: "" for name in cls.__dataclass_fields__}
+    docs = dict.fromkeys(cls.__dataclass_fields__, "")
     for base in reversed([base for base in cls.__mro__ if "__dataclass_fields__" in vars(base)]):
         tree = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
         assert isinstance(tree, ast.ClassDef)

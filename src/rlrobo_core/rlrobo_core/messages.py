@@ -16,7 +16,6 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, Quaternion
 from numpy.typing import NDArray
-from rlrobo_msgs import msg as ros
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -31,6 +30,7 @@ from rlrobo_core.types import (
     PolicyUpdate,
     RolloutRequest,
 )
+from rlrobo_msgs import msg as ros
 
 Record = RolloutRequest | ObservationBatch | ActionBatch | PolicyUpdate
 
@@ -116,6 +116,7 @@ def observation_batch_to_msg(
         sequence=batch.sequence,
         request=request_to_msg(batch.request, header),
         last=batch.last,
+        render_s=batch.render_s,
         group=fast_array(obs.group_N),
         rollout=fast_array(obs.rollout_N),
         samples=fast_array(obs.samples_N),
@@ -167,6 +168,7 @@ def observation_batch_from_msg(msg: ros.ObservationBatch) -> ObservationBatch:
             chosen_M=np.array(msg.chosen, np.bool_),
         ),
         last=msg.last,
+        render_s=msg.render_s,
     )
 
 

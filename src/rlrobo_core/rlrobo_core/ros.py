@@ -40,9 +40,15 @@ from rlrobo_msgs import msg as ros
 
 T = TypeVar("T")
 
-QOS_TRAINING = QoSProfile(depth=16, reliability=ReliabilityPolicy.RELIABLE)
+QOS_TRAINING = QoSProfile(
+    depth=16,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
 """For what trains. Nodes drain their subscriptions in the background, and a rollout is a
-dialogue, so 16 covers a hiccup of the executor, not a backlog."""
+dialogue, so 16 covers a hiccup, not a backlog. The durability is for nodes that (re)start in a
+running graph: A may hear B's first request, and C answer it, before C and A have found each
+other; what C said in the meantime is told to A then."""
 
 QOS_LATCHED = QoSProfile(
     depth=1,

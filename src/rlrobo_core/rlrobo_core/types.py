@@ -116,6 +116,8 @@ class ObservationBatch:
     observations: Observations
     outcomes: Outcomes
     last: bool
+    render_s: float = 0.0
+    """Wall clock that rendering these images took [s]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

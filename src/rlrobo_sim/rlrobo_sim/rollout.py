@@ -9,6 +9,7 @@ Shape legend as in `rlrobo_core.types`.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -158,22 +159,28 @@ class RolloutEngine:
             put(self._state, copies, take(self._state, np.repeat(sources, times)))
 
     def _ask(self, request: RolloutRequest, outcomes: Outcomes) -> ObservationBatch:
+        observations, render_s = self._observe(request.form)
         self.pending = ObservationBatch(
             sequence=self._sequence,
             request=request,
-            observations=self._observe(request.form),
+            observations=observations,
             outcomes=outcomes,
             last=not self._slots,
+            render_s=render_s,
         )
         self._sequence += 1
         return self.pending
 
-    def _observe(self, form: str) -> Observations:
+    def _observe(self, form: str) -> tuple[Observations, float]:
+        """What waits for actions, and how long rendering it took [s]."""
         rows = [(slot, *row) for slot in self._slots for row in slot.rows(form)]
         worlds_N = np.array([slot.worlds_G[rollout] for slot, rollout, _ in rows], dtype=np.int64)
         seen = take(self._state, worlds_N)
-        return Observations(
-            image_NC=self._render(worlds_N),
+        began = time.monotonic()
+        image_NC = self._render(worlds_N)
+        render_s = time.monotonic() - began
+        observations = Observations(
+            image_NC=image_NC,
             ee_pose_N=seen.ee_pose_N.astype(np.float32),
             gripper_width_N=seen.gripper_width_N.astype(np.float32),
             instruction_N=tuple(slot.instruction for slot, _, _ in rows),
@@ -182,6 +189,7 @@ class RolloutEngine:
             samples_N=np.array([samples for _, _, samples in rows], dtype=np.int32),
             step_N=np.array([slot.step for slot, _, _ in rows], dtype=np.int32),
         )
+        return observations, render_s
 
     def _render(self, worlds_N: NDArray[np.int64]) -> NDArray[np.uint8]:
         if len(worlds_N):

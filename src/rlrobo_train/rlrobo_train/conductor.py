@@ -70,7 +70,10 @@ class Conductor:
         self._finishing = False
         self._updating = False
         self._lost = 0
-        self._began = self._heard = self._alive = self._closed_at = time.monotonic()
+        self._render_s = self._decode_s = 0.0
+        self._asked_at = self._began = self._heard = self._alive = self._closed_at = (
+            time.monotonic()
+        )
 
     # ------------------------------------------------------------------ what comes in
 
@@ -86,6 +89,8 @@ class Conductor:
         """An observation batch of the simulation."""
         if self._buffer and batch.request.request_id == self._buffer.request.request_id:
             self._hear()
+            self._asked_at = time.monotonic()
+            self._render_s += batch.render_s
             self._buffer.add_observations(batch)
             if batch.last:
                 self._closed_at = time.monotonic()
@@ -95,6 +100,7 @@ class Conductor:
         """An action batch of the policy."""
         if self._buffer and batch.request_id == self._buffer.request.request_id:
             self._hear()
+            self._decode_s += time.monotonic() - self._asked_at
             self._buffer.add_actions(batch)
             if self._buffer.closed:
                 yield from self._finish_if(self._buffer.complete)
@@ -179,6 +185,7 @@ class Conductor:
         request = replace(request, request_id=self._asked)
         keep = None if request.phase == "train" else VIDEO_EPISODES
         self._buffer = RolloutBuffer(request, keep_images=keep)
+        self._render_s = self._decode_s = 0.0
         self._began = time.monotonic()
         return request
 
@@ -202,6 +209,12 @@ class Conductor:
 
     def _learn(self, buffer: RolloutBuffer, rollout_s: float) -> Messages:
         following = self.iteration + 1
+        seconds = {
+            "time/rollout": rollout_s,
+            "time/decode": self._decode_s,
+            "time/render": self._render_s,
+            "rollout/steps_per_s": buffer.steps / max(rollout_s, 1e-9),
+        }
         if self.config.max_policy_lag and not (self._spent(following) or self._judges(following)):
             yield self._ask_rollouts()
         began = time.monotonic()
@@ -211,14 +224,10 @@ class Conductor:
             groups, request.form == "branch", request.temperature, dump=self.run.path
         )
         self.iteration = following
-        self._updating = False
         yield self._publish_policy()
-        update_s = time.monotonic() - began
-        self._log(self._rollout_metrics(buffer, groups) | stats | {
-            "time/rollout": rollout_s,
-            "time/update": update_s,
-            "rollout/steps_per_s": buffer.steps / max(rollout_s, 1e-9),
-        })  # fmt: skip
+        seconds["time/update"] = time.monotonic() - began
+        self._log(self._rollout_metrics(buffer, groups) | stats | seconds)
+        self._updating = False
         if self.iteration % self.config.checkpoint_every == 0:
             self._save_checkpoint()
         if self._buffer is None:

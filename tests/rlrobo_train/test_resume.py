@@ -1,0 +1,78 @@
+"""A run that is stopped and resumed is the run that was not: the real simulation, the real tiny
+model, both forms, without ROS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rlrobo_sim.mujoco import MujocoSimulator
+from rlrobo_sim.rollout import RolloutEngine
+from rlrobo_train.assemble import make_conductor
+from rlrobo_train.config import TrainConfig
+from rlrobo_train.local import run_local
+from rlrobo_train.metrics import read_metrics
+
+
+def train(config: TrainConfig) -> Path:
+    """The run's directory, after all its iterations."""
+    torch.set_num_threads(1)
+    conductor = make_conductor(config)
+    policy = conductor.trainer.policy
+    simulator = MujocoSimulator(
+        policy.task, config.num_envs, image_size=config.image_size, num_render_workers=0
+    )
+    try:
+        engine = RolloutEngine(simulator, policy.task, config.group_size)
+        run_local(conductor, engine, policy)
+    finally:
+        simulator.close()
+        conductor.close()
+    return conductor.run.path
+
+
+def small(run_dir: Path, iterations: int, **options: object) -> TrainConfig:
+    return TrainConfig(
+        num_envs=8,
+        group_size=4,
+        groups_per_iteration=2,
+        minibatches=2,
+        episodes=4,
+        eval_every=0,
+        minutes=0.0,
+        iterations=iterations,
+        run_dir=str(run_dir),
+        **options,  # pyright: ignore[reportArgumentType]
+    )
+
+
+def curve(run: Path) -> list[dict[str, float]]:
+    """The updates' rows without what a clock says."""
+    rows = [row for row in read_metrics(run) if "loss/policy" in row]
+    timed = ("time/", "wall_s", "rollout/steps_per_s")
+    return [{k: v for k, v in row.items() if not k.startswith(timed)} for row in rows]
+
+
+@pytest.mark.parametrize("algorithm", ["branch_grpo", "grpo"])
+def test_resumed_run_has_the_same_curve_and_weights(tmp_path: Path, algorithm: str) -> None:
+    whole = train(small(tmp_path / "whole", 3, algorithm=algorithm))
+    parts = train(small(tmp_path / "parts", 2, algorithm=algorithm))
+    train(TrainConfig(resume=str(parts), iterations=3, minutes=0.0))
+    assert curve(parts) == curve(whole)
+    last = "checkpoints/000003/model.safetensors"
+    a, b = load_file(whole / last), load_file(parts / last)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_first_pass_is_on_policy(tmp_path: Path) -> None:
+    run = train(small(tmp_path / "run", 1, algorithm="grpo"))
+    assert curve(run)[0]["policy/ratio_first"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_other_seed_other_curve(tmp_path: Path) -> None:
+    a = train(small(tmp_path / "a", 1, seed=0))
+    b = train(small(tmp_path / "b", 1, seed=1))
+    assert curve(a) != curve(b)
