@@ -64,6 +64,7 @@ def observation_batch(count: int, outcomes: int, last: bool = False) -> Observat
             chosen_M=rng.random(outcomes) < 0.5,
         ),
         last=last,
+        render_s=0.25,
     )
 
 

@@ -131,10 +131,12 @@ class Conductor:
     def close(self) -> None:
         """End the run as it is. A run that is not done keeps a checkpoint to go on from, except
         in the middle of an update: half an iteration is none, the last checkpoint stands."""
-        if not self.done and not self._updating and self.config.mode == "train":
-            self._save_checkpoint()
-        self.progress.close()
-        self.run.close()
+        try:
+            if not self.done and not self._updating and self.config.mode == "train":
+                self._save_checkpoint()
+        finally:
+            self.progress.close()
+            self.run.close()
 
     # ------------------------------------------------------------------ what goes out
 

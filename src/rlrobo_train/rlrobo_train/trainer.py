@@ -103,7 +103,7 @@ class Trainer:
         weighted = [self._weigh(group, branching) for group in groups]
         decisions = [row for rows in weighted for row in rows]
         rng = np.random.default_rng((self.seed, self.policy.version))
-        terms: list[LossTerms] = []
+        terms: list[tuple[LossTerms, int]] = []
         norms: list[float] = []
         for _ in range(self.config.epochs):
             for rows in self._minibatches(decisions, rng):
@@ -135,15 +135,17 @@ class Trainer:
 
     def _step(
         self, rows: list[tuple[Decision, NDArray[np.float64]]], temperature: float, dump: Path
-    ) -> tuple[list[LossTerms], float]:
-        """One AdamW step; rows are packed by how many actions share an observation."""
+    ) -> tuple[list[tuple[LossTerms, int]], float]:
+        """One AdamW step; rows are packed by how many actions share an observation. The loss
+        terms of each pass, with the number of actions that they are means over."""
         self.optimizer.zero_grad(set_to_none=True)
         total = sum(len(decision.rollout_S) for decision, _ in rows)
         terms = []
         for batch in self._pack(rows):
             loss = self._loss(batch, temperature)
-            (loss.total * batch.advantage_NS.numel() / total).backward()
-            terms.append(loss)
+            actions = batch.advantage_NS.numel()
+            (loss.total * actions / total).backward()
+            terms.append((loss, actions))
             if not bool(torch.isfinite(loss.total)):
                 raise self._not_finite(batch, dump)
         parameters = self.optimizer.param_groups[0]["params"]
@@ -213,14 +215,16 @@ class Trainer:
         )
         return NotFinite(
             f"the update of policy version {self.policy.version} is not finite; its batch is in "
-            f"{path}, the last checkpoint is good: resume with a smaller learning_rate"
+            f"{path}, the last checkpoint is good: lower learning_rate in the run's config.yaml "
+            f"and resume:={dump}"
         )
 
     def _metrics(
-        self, terms: list[LossTerms], norms: list[float], silent: int, decisions: int
+        self, terms: list[tuple[LossTerms, int]], norms: list[float], silent: int, decisions: int
     ) -> dict[str, float]:
         def mean(name: str) -> float:
-            return float(np.mean([float(getattr(t, name)) for t in terms])) if terms else 0.0
+            total = sum(actions for _, actions in terms)
+            return sum(float(getattr(t, name)) * n for t, n in terms) / total if terms else 0.0
 
         return {
             "loss/policy": mean("policy"),
@@ -228,8 +232,8 @@ class Trainer:
             "policy/entropy": mean("entropy"),
             "policy/approx_kl": mean("approx_kl"),
             "policy/clip_fraction": mean("clip_fraction"),
-            "policy/ratio_max": max((float(t.ratio_max) for t in terms), default=1.0),
-            "policy/ratio_first": float(terms[0].ratio_max) if terms else 1.0,
+            "policy/ratio_max": max((float(t.ratio_max) for t, _ in terms), default=1.0),
+            "policy/ratio_first": float(terms[0][0].ratio_max) if terms else 1.0,
             "optim/lr": self.config.learning_rate,
             "optim/grad_norm": float(np.mean(norms)) if norms else 0.0,
             "groups/without_variance": float(silent),
