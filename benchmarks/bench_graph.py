@@ -11,6 +11,7 @@ work: as many images rendered, as many actions decoded, in batches of the same s
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -51,7 +52,11 @@ class Settings:
     num_envs: int
     image_size: int
     rounds: int
+    """At least so many."""
+    steps: int
+    """Environment steps through ROS, at least so many."""
     batches: int
+    """About so many messages a round and topic."""
 
 
 class Round(NamedTuple):
@@ -173,10 +178,10 @@ def graph(settings: Settings) -> Iterator[Listener]:
 
 
 def requests(settings: Settings) -> Iterator[RolloutRequest]:
-    """One a round, of about `batches` batches: groups of one rollout keep every world busy."""
+    """One a round, without end: groups of one rollout keep every world busy. The first is short."""
     waves = max(1, settings.batches // make_task("reach").max_steps)
     count = waves * settings.num_envs
-    for number in range(1, 2 + settings.rounds):
+    for number in itertools.count(1):
         yield RolloutRequest(
             request_id=number,
             iteration=number,
@@ -205,6 +210,9 @@ def measure(settings: Settings) -> list[tuple[Round, Round]]:
                 ros = listener.time(request)
                 pairs.append((plain, ros))
                 print(f"round {len(pairs) - 1}: {plain.rate:7.1f} {ros.rate:7.1f}", flush=True)
+                steps = sum(ros.env_steps for _, ros in pairs[1:])
+                if len(pairs) > settings.rounds and steps >= settings.steps:
+                    break
     finally:
         simulator.close()
     return pairs[1:]
@@ -239,16 +247,15 @@ def main() -> int:
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--batches", type=int, default=36, help="messages a round and topic")
-    parser.add_argument("--steps", type=int, help="environment steps through ROS over all rounds")
+    parser.add_argument("--steps", type=int, default=0, help="go on for so many environment steps")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--serve-policy", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve_policy:
         return serve_policy(Settings(**args.serve_policy))
-    batches = args.batches
-    if args.steps:
-        batches = -(-args.steps // (args.num_envs * args.rounds))
-    settings = Settings(args.policy, args.num_envs, args.image_size, args.rounds, batches)
+    settings = Settings(
+        args.policy, args.num_envs, args.image_size, args.rounds, args.steps, args.batches
+    )
     figures = report(settings, measure(settings))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
