@@ -1,0 +1,133 @@
+"""The policy's promises: determinism by ids, weights taken up whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rlrobo_core.tasks import make_task
+from rlrobo_core.types import ObservationBatch, Observations, Outcomes, PolicyUpdate, RolloutRequest
+from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
+
+REACH = make_task("reach")
+
+
+def request(temperature: float = 1.0) -> RolloutRequest:
+    return RolloutRequest(1, 0, "train", "trajectory", "reach", 0, (5, 6), 4, 0, temperature)
+
+
+def outcomes() -> Outcomes:
+    none = np.zeros(0)
+    return Outcomes(
+        none, none, none, none, (), np.zeros((0, 0)), *(none.astype(bool) for _ in range(4))
+    )  # pyright: ignore[reportArgumentType]
+
+
+def batch(samples: tuple[int, ...] = (4, 1, 1), temperature: float = 1.0) -> ObservationBatch:
+    n = len(samples)
+    images = np.random.default_rng(0).integers(0, 255, (n, 1, 112, 112, 3), dtype=np.uint8)
+    observations = Observations(
+        image_NC=images,
+        ee_pose_N=np.tile(np.float32([0.6, 0, 0.2, 1, 0, 0, 0]), (n, 1)),
+        gripper_width_N=np.zeros(n, np.float32),
+        instruction_N=("reach the green ball",) * n,
+        group_N=np.arange(5, 5 + n),
+        rollout_N=np.zeros(n, np.int32),
+        samples_N=np.array(samples, np.int32),
+        step_N=np.zeros(n, np.int32),
+    )
+    return ObservationBatch(0, request(temperature), observations, outcomes(), last=False)
+
+
+@pytest.fixture(scope="module")
+def policy() -> VlmPolicy:
+    torch.set_num_threads(1)
+    return load_policy(str(shipped_checkpoint("reach")), REACH)
+
+
+def test_one_action_for_each_rollout_in_order(policy: VlmPolicy) -> None:
+    asked = batch()
+    actions = policy.act(asked)
+    assert actions.group_M.tolist() == [5, 5, 5, 5, 6, 7]
+    assert actions.rollout_M.tolist() == [0, 1, 2, 3, 0, 0]
+    assert actions.token_MT.shape == (6, 3)
+    assert np.isin(actions.token_MT, policy.token_V.numpy()).all()
+
+
+def test_what_is_asked_again_is_answered_the_same(policy: VlmPolicy) -> None:
+    first, again = policy.act(batch()), policy.act(batch())
+    assert np.array_equal(first.token_MT, again.token_MT)
+    assert np.array_equal(first.logprob_MT, again.logprob_MT)
+    later = replace(batch(), request=replace(request(), iteration=1))
+    assert not np.array_equal(first.token_MT, policy.act(later).token_MT)
+
+
+def test_greedy_does_not_depend_on_the_neighbours(policy: VlmPolicy) -> None:
+    together = policy.act(batch((1, 1, 1), temperature=0.0))
+    alone = policy.act(batch((1,), temperature=0.0))
+    assert np.array_equal(together.token_MT[:1], alone.token_MT)
+
+
+def test_targets_step_from_the_measured_pose(policy: VlmPolicy) -> None:
+    actions = policy.act(batch())
+    delta = actions.target_M[:, :3] - np.float32([0.6, 0, 0.2])
+    assert np.abs(delta).max() <= REACH.max_step + 1e-6
+
+
+def test_new_weights_are_taken_up(policy: VlmPolicy, tmp_path: Path) -> None:
+    fresh = load_policy(str(shipped_checkpoint("reach")), REACH)
+    trained = {n: p * 1.01 for n, p in fresh.vlm.model.named_parameters()}
+    save_file(trained, tmp_path / "w.safetensors")
+    before = fresh.act(batch()).logprob_MT
+    fresh.load_weights(PolicyUpdate(7, str(tmp_path / "w.safetensors")))
+    assert fresh.version == 7
+    assert not np.array_equal(before, fresh.act(batch()).logprob_MT)
+
+
+@pytest.mark.parametrize("damage", ["missing", "half", "foreign", "shape"])
+def test_weights_that_are_not_whole_are_refused(
+    policy: VlmPolicy, tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "w.safetensors"
+    weights = {n: p.detach() for n, p in policy.vlm.model.named_parameters()}
+    if damage == "foreign":
+        weights = {"other": torch.zeros(3)}
+    if damage == "shape":
+        weights |= {next(iter(weights)): torch.zeros(3)}
+    if damage != "missing":
+        save_file(weights, path)
+    if damage == "half":
+        path.write_bytes(path.read_bytes()[:1000])
+    version, before = policy.version, policy.act(batch()).logprob_MT
+    with pytest.raises(ValueError, match=str(path)):
+        policy.load_weights(PolicyUpdate(9, str(path)))
+    assert policy.version == version
+    assert np.array_equal(before, policy.act(batch()).logprob_MT)
+
+
+def test_a_checkpoint_of_another_action_space_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"codec is 'tokens' there and 'words' here"):
+        load_policy(str(shipped_checkpoint("reach")), REACH, codec="words")
+
+
+def test_words_act_too() -> None:
+    actions = load_policy("tiny", REACH, codec="words").act(batch())
+    assert actions.token_MT.shape == (6, 1)
+
+
+def test_unknown_model_names_the_choices() -> None:
+    with pytest.raises(ValueError, match=r"'no/such/place'.*'tiny'.*Qwen/Qwen2.5-VL-3B-Instruct"):
+        load_policy("no/such/place", REACH)
+
+
+def test_a_saved_policy_is_the_same_policy(policy: VlmPolicy, tmp_path: Path) -> None:
+    policy.save(tmp_path)
+    again = load_policy(str(tmp_path), REACH)
+    assert np.array_equal(policy.act(batch()).logprob_MT, again.act(batch()).logprob_MT)
+    saved = load_file(tmp_path / "model.safetensors")
+    assert saved
