@@ -39,7 +39,7 @@ def small(run_dir: Path, iterations: int, **options: object) -> TrainConfig:
         num_envs=8,
         group_size=4,
         groups_per_iteration=2,
-        minibatches=2,
+        minibatch_size=32,
         episodes=4,
         eval_every=0,
         minutes=0.0,

@@ -34,7 +34,7 @@ class TrainConfig(GrpoConfig):
     """Where the model is trained: cpu, cuda, cuda:1, …"""
     algorithm: Algorithm = "branch_grpo"
     """grpo: whole rollouts from one start; branch_grpo: actions from one state."""
-    num_envs: int = field(default=64, metadata={"range": (1, 65536)})
+    num_envs: int = field(default=128, metadata={"range": (1, 65536)})
     """Environments side by side, a multiple of group_size."""
     group_size: int = field(default=8, metadata={"range": (1, 4096)})
     """Rollouts, or branches, that are compared with each other."""

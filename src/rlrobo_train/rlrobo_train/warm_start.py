@@ -47,7 +47,7 @@ class WarmStartConfig:
     seed: int = 0
     frames: int = 16000
     """Images of the seeing stage; 0 leaves it out."""
-    seeing: LessonConfig = field(default_factory=lambda: LessonConfig(steps=1500))
+    seeing: LessonConfig = field(default_factory=lambda: LessonConfig(steps=3000))
     demonstrations: int = 300
     """Episodes of the expert; 0 leaves imitation out."""
     noise: float = 0.5
