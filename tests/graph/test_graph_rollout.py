@@ -42,6 +42,19 @@ def test_a_late_simulation_is_told_the_request_and_a_newer_one_replaces_it(graph
     assert {int(g) for batch in second for g in batch.outcomes.group_M} == {7}
 
 
+def test_a_listener_that_finds_the_others_late_is_told_what_they_said_meanwhile(graph):
+    ear = trainer_ear(graph)
+    graph.add(SimNode, **SCENE)
+    graph.add(lambda **k: PolicyNode(RandomPolicy(), **k))
+    graph.settle()
+    ear.publish(request(group_ids=(0,)))
+    answers = len(hear_request(ear)) - 1
+    late = graph.add(lambda **k: Ear(ActionBatch, **k))
+    received = [late.next() for _ in range(answers)]
+    assert [r.record.sequence for r in received] == list(range(answers))
+    assert not any(r.lost for r in received)
+
+
 def test_observations_are_held_until_the_policy_is_new_enough(graph):
     ear = trainer_ear(graph)
     actions = graph.add(lambda **k: Ear(ActionBatch, **k))

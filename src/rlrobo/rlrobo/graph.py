@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,9 +50,12 @@ NAMESPACE = Argument("namespace", "", "namespace of the nodes: graphs of differe
 
 
 def environment() -> list[SetEnvironmentVariable]:
-    """Large messages through shared memory, and output that appears when it is printed."""
+    """Large messages through shared memory, output that appears when it is printed, and half of
+    the cores for a node's tensors: with more, threads that wait for each other halt the graph."""
     profile = get_package_share_directory("rlrobo") + "/config/fastdds.xml"
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // 2))
     return [
+        SetEnvironmentVariable("OMP_NUM_THREADS", threads),
         SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profile),
         SetEnvironmentVariable("PYTHONUNBUFFERED", "1"),
     ]

@@ -28,7 +28,8 @@ class SimConfig:
     cameras: tuple[str, ...] = ("front",)
     """Cameras to render: front, wrist."""
     robot: str = "primitive"
-    """Looks of the arm: primitive shapes, or the official meshes (menagerie)."""
+    """Looks of the arm: primitive (shapes), menagerie (the official meshes, downloaded at first
+    use), or menagerie:FOLDER (a local copy)."""
     randomize: bool = False
     """Randomize lights, colours, camera pose, friction and mass of every episode."""
     resend_s: float = field(default=3.0, metadata={"range": (0.1, 3600.0)})
