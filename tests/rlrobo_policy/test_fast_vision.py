@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,15 @@ def test_equal_to_the_stock_tower_gradients_too(
         visual.zero_grad()
     assert (outputs[0] - outputs[1]).abs().max() < 1e-5
     assert (gradients[0] - gradients[1]).abs().max() < 1e-4 * gradients[0].abs().max()
+
+
+def test_a_copy_runs_on_its_own_weights(twins: list[Qwen2_5_VLForConditionalGeneration]) -> None:
+    visual = copy.deepcopy(twins[1]).model.visual
+    pixels = torch.randn(64, 3 * 2 * 14 * 14, generator=torch.Generator().manual_seed(1))
+    grid = torch.tensor([(1, 8, 8)])
+    with torch.no_grad():
+        before = visual(pixels, grid_thw=grid).pooler_output
+        for parameter in twins[1].parameters():
+            parameter.zero_()
+        assert torch.equal(visual(pixels, grid_thw=grid).pooler_output, before)
+        assert not twins[1].model.visual(pixels, grid_thw=grid).pooler_output.any()

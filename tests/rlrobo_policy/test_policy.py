@@ -94,11 +94,11 @@ def test_weights_that_are_not_whole_are_refused(
     policy: VlmPolicy, tmp_path: Path, damage: str
 ) -> None:
     path = tmp_path / "w.safetensors"
-    weights = {n: p.detach() for n, p in policy.vlm.model.named_parameters()}
+    weights = {n: p.detach() * 1.01 for n, p in policy.vlm.model.named_parameters()}
     if damage == "foreign":
         weights = {"other": torch.zeros(3)}
     if damage == "shape":
-        weights |= {next(iter(weights)): torch.zeros(3)}
+        weights |= {list(weights)[-1]: torch.zeros(3)}
     if damage != "missing":
         save_file(weights, path)
     if damage == "half":

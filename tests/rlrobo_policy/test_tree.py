@@ -61,6 +61,15 @@ def test_behaviour_logprobs_are_the_trainers(
     assert (logprobs(logits, index, temperature) - behaviour).abs().max() < 1e-5
 
 
+def test_an_action_of_one_token_needs_no_tree(vlm: Vlm, token_V: torch.Tensor) -> None:
+    inputs = encode(vlm)
+    index, behaviour = sample_actions(vlm.model, inputs, token_V, uniform(8)[..., :1], 1.0)
+    with torch.no_grad():
+        logits = action_logits(vlm.model, inputs, index, token_V)
+    assert logits.shape == (4, 8, 1, SYMBOLS)
+    assert (logprobs(logits, index, 1.0) - behaviour).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize("cameras", [1, 2])
 def test_padding_side_changes_nothing(vlm: Vlm, token_V: torch.Tensor, cameras: int) -> None:
     index = torch.randint(SYMBOLS, (4, 2, TOKENS), generator=torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ one batched operation with the same result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import torch
@@ -49,9 +49,9 @@ def attend_in_chunks(
     return torch.cat(parts, dim=2).transpose(1, 2), None
 
 
-def _embed_patches(embed: Qwen2_5_VisionPatchEmbed, patches: torch.Tensor) -> torch.Tensor:
+def _embed_patches(embed: Qwen2_5_VisionPatchEmbed, hidden_states: torch.Tensor) -> torch.Tensor:
     weight = embed.proj.weight.flatten(1)
-    return F.linear(patches.to(weight.dtype), weight)
+    return F.linear(hidden_states.to(weight.dtype), weight)
 
 
 def tile_tables(
@@ -76,23 +76,23 @@ def tile_tables(
     }
 
 
-def _with_tables(
-    visual: Qwen2_5_VisionTransformerPretrainedModel, forward: Callable[..., Any]
-) -> Callable[..., Any]:
-    def run(hidden_states: torch.Tensor, grid_thw: torch.Tensor, **kwargs: Any) -> Any:
-        if bool((grid_thw == grid_thw[0]).all()):
-            kwargs |= tile_tables(visual, grid_thw)
-        return forward(hidden_states, grid_thw=grid_thw, **kwargs)
-
-    return run
+def _forward(
+    visual: Qwen2_5_VisionTransformerPretrainedModel,
+    hidden_states: torch.Tensor,
+    grid_thw: torch.Tensor,
+    **kwargs: Any,
+) -> Any:
+    if bool((grid_thw == grid_thw[0]).all()):
+        kwargs |= tile_tables(visual, grid_thw)
+    return type(visual).forward(visual, hidden_states, grid_thw=grid_thw, **kwargs)
 
 
 def use_fast_vision(model: Qwen2_5_VLForConditionalGeneration) -> None:
     """Take the shortcuts in this model. Where flash attention is in use it stays."""
-    visual = model.model.visual
-    visual.forward = _with_tables(visual, visual.forward)
-    embed = visual.patch_embed
-    embed.forward = lambda hidden_states: _embed_patches(embed, hidden_states)
+    visual, embed = model.model.visual, model.model.visual.patch_embed
+    # Bound methods, not closures: a deep copy of the model then runs on its own weights.
+    visual.forward = MethodType(_forward, visual)
+    embed.forward = MethodType(_embed_patches, embed)
     if "flash" not in str(visual.config._attn_implementation):
         AttentionInterface.register(ATTENTION, attend_in_chunks)
         visual.config._attn_implementation = ATTENTION

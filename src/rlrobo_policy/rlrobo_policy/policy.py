@@ -103,14 +103,18 @@ class VlmPolicy:
                 f"policy version {update.version} was not taken up: {update.path} is not a whole "
                 f"safetensors file ({error}); version {self.version} stays"
             ) from error
-        trained = {n for n, p in self.vlm.model.named_parameters() if p.requires_grad}
-        if set(weights) != trained:
-            odd = sorted(set(weights) ^ trained)[:3]
+        trained = {n: p for n, p in self.vlm.model.named_parameters() if p.requires_grad}
+        if set(weights) != set(trained):
+            odd = sorted(set(weights) ^ set(trained))[:3]
             raise ValueError(f"{update.path} holds the weights of another model: see {odd}")
-        try:
-            self.vlm.model.load_state_dict(weights, strict=False)
-        except RuntimeError as error:
-            raise ValueError(f"{update.path} holds weights of other shapes: {error}") from error
+        # Before any is copied: load_state_dict would take the others up and only then complain.
+        for name, parameter in trained.items():
+            if weights[name].shape != parameter.shape:
+                raise ValueError(
+                    f"{update.path} holds weights of other shapes: {name} is "
+                    f"{tuple(weights[name].shape)} there and {tuple(parameter.shape)} here"
+                )
+        self.vlm.model.load_state_dict(weights, strict=False)
         self.version = update.version
 
     def save_files(self, directory: Path) -> None:

@@ -63,7 +63,8 @@ class Conductor:
         self.before = before
         self.after: SuccessRate | None = None
         self.progress = Progress(minutes=config.minutes, iterations=config.iterations)
-        self._asked = 0
+        self._asked = time.time_ns() // 1_000_000
+        """Last request id: no trainer before this one had it, whose messages may still be heard."""
         self._requested = iteration
         """Iterations whose rollouts have been asked for."""
         self._buffer: RolloutBuffer | None = None
@@ -203,7 +204,10 @@ class Conductor:
             self.progress.note(
                 f"group {group} of iteration {buffer.request.iteration} dropped: {problem}"
             )
-        if buffer.request.phase == "eval":
+        if not buffer.groups():
+            self.progress.note("nothing whole came: asking again")
+            yield self._ask(buffer.request)
+        elif buffer.request.phase == "eval":
             yield from self._evaluated(buffer)
         else:
             yield from self._learn(buffer, seconds)
