@@ -20,7 +20,7 @@ CHECKPOINT = Argument(
 CODEC = Argument("codec", "tokens", "how actions are written", choices=("tokens", "words"))
 DEVICE = Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, …")
 SEED = Argument("seed", 0, "of everything random in training")
-NUM_ENVS = Argument("num_envs", 128, "environments side by side; a multiple of group_size")
+NUM_ENVS = Argument("num_envs", 256, "environments side by side; a multiple of group_size")
 GROUP_SIZE = Argument("group_size", 8, "rollouts, or branches, that are compared with each other")
 IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
 CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")

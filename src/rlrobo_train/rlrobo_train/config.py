@@ -34,11 +34,11 @@ class TrainConfig(GrpoConfig):
     """Where the model is trained: cpu, cuda, cuda:1, …"""
     algorithm: Algorithm = "branch_grpo"
     """grpo: whole rollouts from one start; branch_grpo: actions from one state."""
-    num_envs: int = field(default=128, metadata={"range": (1, 65536)})
+    num_envs: int = field(default=256, metadata={"range": (1, 65536)})
     """Environments side by side, a multiple of group_size."""
     group_size: int = field(default=8, metadata={"range": (1, 4096)})
     """Rollouts, or branches, that are compared with each other."""
-    groups_per_iteration: int = field(default=16, metadata={"range": (1, 65536)})
+    groups_per_iteration: int = field(default=32, metadata={"range": (1, 65536)})
     """Groups (in branching: episodes) that one update learns from."""
     temperature: float = field(default=1.0, metadata={"range": (0.01, 10.0)})
     """Of the actions sampled for training; evaluation takes the most likely action."""
