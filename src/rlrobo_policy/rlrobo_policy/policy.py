@@ -15,6 +15,7 @@ from rlrobo_core.prompt import instruction_prompt
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.inputs import PromptEncoder
+from rlrobo_policy.lora import train_adapter
 from rlrobo_policy.spec import PolicySpec
 from rlrobo_policy.tree import sample_actions
 from rlrobo_policy.vlm import Vlm, load_vlm
@@ -146,11 +147,15 @@ def load_policy(
     image_size: int = 112,
     seed: int = 0,
     device: str = "cpu",
+    lora_rank: int = 0,
 ) -> VlmPolicy:
     """The policy `model` ("tiny", a checkpoint directory or a Hugging Face id) for these spaces;
-    ValueError where it does not load or was trained for others."""
+    ValueError where it does not load or was trained for others. `lora_rank` > 0, or a checkpoint
+    that is an adapter: only the adapter trains and travels (lora.py)."""
     spec = PolicySpec.of(task, codec, cameras, image_size)
     saved = PolicySpec.load(Path(model))
     if saved:
         spec.check(saved, model)
-    return VlmPolicy(load_vlm(model, device), task, spec, seed)
+    vlm = load_vlm(model, device)
+    train_adapter(vlm.model, model, lora_rank)
+    return VlmPolicy(vlm, task, spec, seed)
