@@ -19,6 +19,7 @@ CHECKPOINT = Argument(
 )
 CODEC = Argument("codec", "tokens", "how actions are written", choices=("tokens", "words"))
 DEVICE = Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, …")
+LORA_RANK = Argument("lora_rank", 0, "train an adapter of this rank (peft); 0: the whole model")
 SEED = Argument("seed", 0, "of everything random in training")
 NUM_ENVS = Argument("num_envs", 256, "environments side by side; a multiple of group_size")
 GROUP_SIZE = Argument("group_size", 8, "rollouts, or branches, that are compared with each other")
@@ -47,7 +48,7 @@ TRAINING = [
     Argument("episodes", 200, "episodes of an evaluation"),
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
 ]
-MODELLING = [TASK, MODEL, CHECKPOINT, CODEC, DEVICE, IMAGE_SIZE, CAMERAS, SEED]
+MODELLING = [TASK, MODEL, CHECKPOINT, CODEC, DEVICE, LORA_RANK, IMAGE_SIZE, CAMERAS, SEED]
 SCENE = [TASK, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 

@@ -33,6 +33,8 @@ class PolicyConfig:
     """Height and width of the camera images [px]."""
     device: str = "cpu"
     """Where the model runs: cpu, cuda, cuda:1, …"""
+    lora_rank: int = field(default=0, metadata={"range": (0, 4096)})
+    """The trainer's: 0, or the rank of the adapter that it trains and publishes."""
     seed: int = field(default=0, metadata={"range": (0, 2**31 - 1)})
     """Seed of the sampled actions."""
 
@@ -115,6 +117,7 @@ def make_policy(config: PolicyConfig) -> Policy:
         config.image_size,
         config.seed,
         config.device,
+        config.lora_rank,
     )
 
 

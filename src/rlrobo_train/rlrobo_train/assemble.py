@@ -45,6 +45,11 @@ def check(config: TrainConfig) -> None:
         raise ValueError(
             f"group_size:={config.group_size} compares a rollout with itself; take at least 2"
         )
+    if config.lora_rank and config.model == "tiny" and not config.checkpoint:
+        raise ValueError(
+            f"lora_rank:={config.lora_rank} adapts a model that both nodes can name: set "
+            "checkpoint:=<dir> or model:=<Hugging Face id>, or lora_rank:=0"
+        )
     if config.mode == "train" and not config.minutes and not config.iterations:
         raise ValueError("the run would never end: set minutes:= or iterations:=")
 
@@ -100,6 +105,7 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
         config.image_size,
         config.seed,
         config.device,
+        config.lora_rank,
     )
 
 
@@ -110,5 +116,7 @@ def _trainer(config: TrainConfig, policy: VlmPolicy) -> Trainer:
 
 def _bytes_needed(policy: VlmPolicy) -> int:
     """Weights of five checkpoints with AdamW's two moments, and room for films and curves."""
-    weights = sum(p.numel() * p.element_size() for p in policy.vlm.model.parameters())
+    weights = sum(
+        p.numel() * p.element_size() for p in policy.vlm.model.parameters() if p.requires_grad
+    )
     return 5 * 3 * weights + 100 * 2**20

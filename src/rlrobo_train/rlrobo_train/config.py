@@ -32,6 +32,9 @@ class TrainConfig(GrpoConfig):
     """Height and width of the camera images [px]."""
     device: str = "cpu"
     """Where the model is trained: cpu, cuda, cuda:1, …"""
+    lora_rank: int = field(default=0, metadata={"range": (0, 4096)})
+    """Train an adapter of this rank on a frozen model; 0: train the whole model. Embeddings are
+    frozen too: take codec:=words where the model has not learned the action tokens yet."""
     algorithm: Algorithm = "branch_grpo"
     """grpo: whole rollouts from one start; branch_grpo: actions from one state."""
     num_envs: int = field(default=256, metadata={"range": (1, 65536)})
