@@ -150,7 +150,7 @@ class Conductor:
         c, i = self.config, self._requested
         self._requested += 1
         form: Form = "branch" if c.algorithm == "branch_grpo" else "trajectory"
-        first = i * c.groups_per_iteration
+        first = i * c.groups
         return self._ask(
             RolloutRequest(
                 request_id=0,
@@ -159,7 +159,7 @@ class Conductor:
                 form=form,
                 task=c.task,
                 seed=c.seed,
-                group_ids=tuple(range(first, first + c.groups_per_iteration)),
+                group_ids=tuple(range(first, first + c.groups)),
                 group_size=c.group_size,
                 min_policy_version=max(0, i - c.max_policy_lag),
                 temperature=c.temperature,

@@ -41,8 +41,9 @@ class TrainConfig(GrpoConfig):
     """Environments side by side, a multiple of group_size."""
     group_size: int = field(default=8, metadata={"range": (1, 4096)})
     """Rollouts, or branches, that are compared with each other."""
-    groups_per_iteration: int = field(default=32, metadata={"range": (1, 65536)})
-    """Groups (in branching: episodes) that one update learns from."""
+    groups_per_iteration: int = field(default=0, metadata={"range": (0, 65536)})
+    """Groups (in branching: episodes) that one update learns from; 0: as many as run side by
+    side, at least 16."""
     temperature: float = field(default=1.0, metadata={"range": (0.01, 10.0)})
     """Of the actions sampled for training; evaluation takes the most likely action."""
     max_policy_lag: int = field(default=0, metadata={"range": (0, 16)})
@@ -69,6 +70,11 @@ class TrainConfig(GrpoConfig):
     """Go on with this run."""
     stall_s: float = field(default=60.0, metadata={"range": (1.0, 1e6)})
     """Ask again after this time without a message [s]; give up after ten times that."""
+
+    @property
+    def groups(self) -> int:
+        """Groups of one iteration."""
+        return self.groups_per_iteration or max(16, self.num_envs // self.group_size)
 
     @property
     def grpo(self) -> GrpoConfig:
