@@ -4,15 +4,20 @@
     python benchmarks/bench_policy.py --model qwen2.5-vl-3b --random-weights --device cuda
 
 Prints a table and, with --json FILE, writes what it measured. Every figure is the median of the
-rounds with their range; MFU is model FLOP/s over --peak-tflops.
+rounds with their range; MFU is model FLOP/s over --peak-tflops. The two shortcuts, one prompt for
+all actions of an observation and the batched vision tower, are compared with doing without in
+alternated rounds.
 """
 
 from __future__ import annotations
 
 import json
+import platform
+import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +35,7 @@ from rlrobo_policy.tiny import SPECIAL_TOKENS, make_tokenizer, token_ids
 from rlrobo_policy.tree import action_logits, log_softmax, sample_actions
 from rlrobo_policy.vlm import Qwen2VLImageProcessorPil, Vlm, load_vlm
 from rlrobo_policy.vocabulary import new_token_ids
+from rlrobo_train.loss import grpo_loss
 
 SYMBOLS, TOKENS = 17, 3
 
@@ -50,6 +56,10 @@ class Options:
     update_observations: int = 16
     """Observations of one GRPO update, 8 actions each."""
     rounds: int = 5
+    latency_rounds: int = 50
+    """Of one observation and one action, for the 95th percentile."""
+    compare_observations: int = 8
+    """Observations, 8 actions each, of the comparisons."""
     peak_tflops: float = 0.0
     """Of the device, for the MFU; 0 leaves it out (H200, bf16 dense: 989)."""
     json: Path | None = None
@@ -61,6 +71,10 @@ class Timing(NamedTuple):
     median: float
     low: float
     high: float
+
+    @staticmethod
+    def of(seconds: list[float]) -> Timing:
+        return Timing(statistics.median(seconds), min(seconds), max(seconds))
 
 
 def qwen_3b_config() -> Qwen2_5_VLConfig:
@@ -108,25 +122,43 @@ def load(options: Options) -> Vlm:
             "qwen2.5-vl-3b is an architecture: add --random-weights, or name the weights, "
             "Qwen/Qwen2.5-VL-3B-Instruct"
         )
-    dtype = torch.bfloat16 if options.device.startswith("cuda") else torch.float32
+    dtype = torch.bfloat16 if on_cuda(options) else torch.float32
     torch.set_default_dtype(dtype)
     with torch.device(options.device):
         model = Qwen2_5_VLForConditionalGeneration(qwen_3b_config())
     torch.set_default_dtype(torch.float32)
-    use_fast_vision(model)
+    use_fast_vision(model.eval())
     return Vlm(model, make_tokenizer(), Qwen2VLImageProcessorPil())
 
 
-def timed(run: Callable[[], Any], options: Options) -> Timing:
+def seconds_of(run: Callable[[], Any], options: Options) -> float:
+    began = time.perf_counter()
     run()
-    seconds = []
-    for _ in range(options.rounds):
-        began = time.perf_counter()
-        run()
-        if options.device.startswith("cuda"):
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return Timing(statistics.median(seconds), min(seconds), max(seconds))
+    if on_cuda(options):
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def timed(run: Callable[[], Any], options: Options, rounds: int = 0) -> list[float]:
+    """Seconds of each round, after one that warms up."""
+    seconds_of(run, options)
+    return [seconds_of(run, options) for _ in range(rounds or options.rounds)]
+
+
+def compared(
+    name: str, without: Callable[[], Any], ours: Callable[[], Any], options: Options
+) -> dict[str, Any]:
+    """How many times as fast `ours` is: alternated rounds, the ratio of each pair."""
+    seconds_of(without, options), seconds_of(ours, options)
+    pairs = [
+        (seconds_of(without, options), seconds_of(ours, options)) for _ in range(options.rounds)
+    ]
+    return {
+        "name": name,
+        "without": Timing.of([a for a, _ in pairs])._asdict(),
+        "ours": Timing.of([b for _, b in pairs])._asdict(),
+        "ratio": Timing.of([a / b for a, b in pairs])._asdict(),
+    }
 
 
 def prompts(vlm: Vlm, count: int, options: Options) -> PromptInputs:
@@ -137,21 +169,29 @@ def prompts(vlm: Vlm, count: int, options: Options) -> PromptInputs:
 
 def flops(vlm: Vlm, inputs: PromptInputs, samples: int) -> float:
     """Of a forward pass: 2 N a token (Kaplan et al., arXiv 2001.08361, section 2.1), patches
-    through the vision tower and tokens through the language model; attention left out."""
-    vision = sum(p.numel() for p in vlm.model.model.visual.parameters())
-    text = sum(p.numel() for p in vlm.model.model.language_model.layers.parameters())
+    through the vision tower, merged patches through its merger, tokens through the language
+    model. Left out: attention's own products, padding, and the few rows of the output layer."""
+    visual = vlm.model.model.visual
+    merger = parameters(visual.merger)
+    patches = len(inputs.pixel_QD)
+    vision = (parameters(visual) - merger) * patches + merger * patches / visual.spatial_merge_unit
     tokens = int(inputs.mask_NP.sum()) + len(inputs.mask_NP) * samples * (TOKENS - 1)
-    return 2.0 * (vision * len(inputs.pixel_QD) + text * tokens)
+    return 2.0 * (vision + parameters(vlm.model.model.language_model.layers) * tokens)
 
 
-def act(vlm: Vlm, count: int, samples: int, options: Options) -> dict[str, Any]:
+def parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def acts(vlm: Vlm, count: int, samples: int, options: Options) -> Callable[[], Any]:
     """From images in memory to actions, preprocessing included."""
     token_V = new_token_ids(vlm, 64, SYMBOLS).to(options.device)
     uniform = torch.rand(count, samples, TOKENS, device=options.device)
-    timing = timed(
-        lambda: sample_actions(vlm.model, prompts(vlm, count, options), token_V, uniform, 1.0),
-        options,
-    )
+    return lambda: sample_actions(vlm.model, prompts(vlm, count, options), token_V, uniform, 1.0)
+
+
+def act(vlm: Vlm, count: int, samples: int, options: Options) -> dict[str, Any]:
+    timing = Timing.of(timed(acts(vlm, count, samples, options), options))
     return {
         "observations": count,
         "samples": samples,
@@ -161,21 +201,65 @@ def act(vlm: Vlm, count: int, samples: int, options: Options) -> dict[str, Any]:
     }
 
 
+def latency(vlm: Vlm, options: Options) -> dict[str, float]:
+    """[s], one observation in, one action out."""
+    seconds = timed(acts(vlm, 1, 1, options), options, options.latency_rounds)
+    return {"median": statistics.median(seconds), "p95": float(np.quantile(seconds, 0.95))}
+
+
+@contextmanager
+def stock_vision(vlm: Vlm) -> Iterator[None]:
+    """The vision tower as transformers has it."""
+    visual = vlm.model.model.visual
+    fast = visual.config._attn_implementation
+    del visual.forward, visual.patch_embed.forward  # the class's own show again
+    visual.config._attn_implementation = "sdpa"
+    try:
+        yield
+    finally:
+        use_fast_vision(vlm.model)
+        visual.config._attn_implementation = fast
+
+
+def comparisons(vlm: Vlm, options: Options) -> list[dict[str, Any]]:
+    count, samples = options.compare_observations, 8
+    inputs = prompts(vlm, count, options)
+
+    @torch.no_grad()
+    def see() -> None:
+        vlm.model.model.visual(inputs.pixel_QD.to(vlm.model.dtype), grid_thw=inputs.grid_I3)
+
+    def see_stock() -> None:
+        with stock_vision(vlm):
+            see()
+
+    shared = acts(vlm, count, samples, options)
+    repeated = acts(vlm, count * samples, 1, options)
+    return [
+        compared(f"one prompt for {samples} actions", repeated, shared, options),
+        compared(f"vision tower, {count} images", see_stock, see, options),
+    ]
+
+
 def update(vlm: Vlm, options: Options) -> dict[str, Any]:
-    """Forward, backward and AdamW on `update_observations` x 8 actions."""
+    """Forward, GRPO loss, backward and AdamW on `update_observations` x 8 actions."""
     count, samples = options.update_observations, 8
     token_V = new_token_ids(vlm, 64, SYMBOLS).to(options.device)
     index = torch.randint(SYMBOLS, (count, samples, TOKENS), device=options.device)
     optimizer = torch.optim.AdamW(vlm.model.parameters(), lr=1e-9)
     inputs = prompts(vlm, count, options)
+    advantage = torch.randn(count, samples, device=options.device)
+    with torch.no_grad():
+        logprob = log_softmax(action_logits(vlm.model, inputs, index, token_V), 1.0)
+    behaviour = logprob.gather(-1, index[..., None])[..., 0]
 
     def step() -> None:
         logits = action_logits(vlm.model, inputs, index, token_V)
-        (-log_softmax(logits, 1.0).gather(-1, index[..., None]).mean()).backward()
+        grpo_loss(logits, index, behaviour, advantage, 1.0, 0.2, 0.28, 0.003).total.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    timing = timed(step, options)
+    timing = Timing.of(timed(step, options))
     return {
         "observations": count,
         "samples": samples,
@@ -184,18 +268,36 @@ def update(vlm: Vlm, options: Options) -> dict[str, Any]:
     }
 
 
+def on_cuda(options: Options) -> bool:
+    return options.device.startswith("cuda")
+
+
+def peak_memory_gib(options: Options) -> float:
+    """So far: of the tensors on a GPU, or of this whole process."""
+    if on_cuda(options):
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 def main() -> None:
     options = tyro.cli(Options)
     vlm = load(options)
     acting = [act(vlm, n, s, options) for n in options.batch_sizes for s in options.samples]
     result: dict[str, Any] = {
         "options": {k: str(v) for k, v in asdict(options).items()},
-        "parameters": sum(p.numel() for p in vlm.model.parameters()),
+        "machine": {
+            "device": torch.cuda.get_device_name() if on_cuda(options) else platform.processor(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        },
+        "parameters": parameters(vlm.model),
+        "latency": latency(vlm, options),
         "act": acting,
+        "compare": comparisons(vlm, options),
+        "peak_memory_acting_gib": peak_memory_gib(options),
         "update": update(vlm, options),
+        "peak_memory_gib": peak_memory_gib(options),
     }
-    if options.device.startswith("cuda"):
-        result["peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
     show(result, options)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
@@ -217,8 +319,18 @@ def show(result: dict[str, Any], options: Options) -> None:
             f"{mfu:.1%}" if mfu is not None else "",
         )
     Console().print(table)
-    if "peak_memory_gib" in result:
-        print(f"peak memory {result['peak_memory_gib']:.1f} GiB")
+    delay = result["latency"]
+    print(
+        f"one action: median {delay['median'] * 1e3:.1f} ms, 95% {delay['p95'] * 1e3:.1f} ms\n"
+        f"peak memory: acting {result['peak_memory_acting_gib']:.2f} GiB, "
+        f"learning too {result['peak_memory_gib']:.2f} GiB"
+    )
+    for row in result["compare"]:
+        ratio = Timing(**row["ratio"])
+        print(
+            f"{row['name']}: {ratio.median:.1f} times as fast ({ratio.low:.1f}-{ratio.high:.1f}), "
+            f"{row['ours']['median'] * 1e3:.1f} for {row['without']['median'] * 1e3:.1f} ms"
+        )
 
 
 if __name__ == "__main__":
