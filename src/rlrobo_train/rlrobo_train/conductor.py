@@ -89,6 +89,7 @@ class Conductor:
     def observe(self, batch: ObservationBatch) -> Messages:
         """An observation batch of the simulation."""
         if self._buffer and batch.request.request_id == self._buffer.request.request_id:
+            self._check_images(batch)
             self._hear()
             self._asked_at = time.monotonic()
             self._render_s += batch.render_s
@@ -290,6 +291,18 @@ class Conductor:
 
     def _hear(self) -> None:
         self._heard = self._alive = time.monotonic()
+
+    def _check_images(self, batch: ObservationBatch) -> None:
+        """ValueError where the simulation shows something else than the policy was made for, as
+        when a run is resumed without repeating its image_size or cameras."""
+        seen = batch.observations.image_NC.shape[1:4]
+        wanted = (len(self.config.cameras), self.config.image_size, self.config.image_size)
+        if len(batch.observations) and seen != wanted:
+            raise ValueError(
+                f"the simulation sends {seen[0]} images of {seen[2]}x{seen[1]} pixels, this run "
+                f"is of {wanted[0]} of {wanted[2]}x{wanted[1]}: set image_size:={wanted[1]} "
+                f"cameras:=[{', '.join(self.config.cameras)}]"
+            )
 
     def _judges(self, iteration: int) -> bool:
         """Whether an evaluation is due after so many updates."""
