@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +22,15 @@ def test_bins_decode_to_the_nearest_action(action: np.ndarray, symbols: int) -> 
     codec = Bins(3, symbols)
     error = np.abs(codec.decode(codec.encode(action)) - action)
     assert error.max() <= 1.0 / (symbols - 1) + 1e-6
+
+
+@given(ACTIONS)
+def test_words_say_the_nearest_direction(action: np.ndarray) -> None:
+    codec = Words(REACH.action_dims)
+    chosen = np.linalg.norm(codec.decode(codec.encode(action)) - action, axis=-1)
+    everything = codec.decode(np.arange(codec.num_symbols)[:, None])
+    nearest = np.linalg.norm(everything - action[:, None], axis=-1).min(-1)
+    assert np.allclose(chosen, nearest)
 
 
 @pytest.mark.parametrize("name", ["tokens", "words"])
@@ -66,3 +77,13 @@ def test_targets_are_a_limited_step_from_the_measured_pose(action: np.ndarray) -
     assert np.abs(target[:, :3] - pose[:, :3]).max() <= REACH.max_step + 1e-6
     assert np.allclose(np.linalg.norm(target[:, 3:7], axis=-1), 1.0)
     assert not target[:, 7].any()  # Reach does not command the gripper: closed
+
+
+def test_a_commanded_gripper_opens_from_0_to_8_cm() -> None:
+    task = replace(REACH, action_dims=("x", "y", "z", "gripper"))
+    pose = np.tile([0.5, 0.1, 0.3, 1.0, 0.0, 0.0, 0.0], (3, 1))
+    action = np.zeros((3, 4))
+    action[:, 3] = [-1.0, 0.0, 1.0]
+    target = end_effector_target(task, pose, action)
+    assert np.allclose(target[:, 7], [0.0, 0.04, 0.08])
+    assert np.allclose(target[:, :3], pose[:, :3])

@@ -14,8 +14,10 @@ from rlrobo_core.tasks import make_task
 from rlrobo_core.types import PolicyUpdate
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
 from rlrobo_policy.tree import action_logits
+from rlrobo_train.assemble import check
 from rlrobo_train.buffer import Decision, RolloutGroup
 from rlrobo_train.checkpoint import publish_weights
+from rlrobo_train.config import TrainConfig
 from rlrobo_train.trainer import GrpoConfig, Trainer
 
 REACH = make_task("reach")
@@ -129,6 +131,8 @@ def test_a_checkpoint_is_the_adapter_and_goes_on_training(tmp_path: Path) -> Non
 def test_random_weights_are_not_adapted() -> None:
     with pytest.raises(ValueError, match=r"'tiny' are random.*lora_rank:=0"):
         load_policy("tiny", REACH, lora_rank=4)
+    with pytest.raises(ValueError, match=r"lora_rank:=4.*checkpoint:=<dir>"):
+        check(TrainConfig(lora_rank=4))
 
 
 def test_without_peft_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

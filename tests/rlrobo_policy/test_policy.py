@@ -73,6 +73,18 @@ def test_greedy_does_not_depend_on_the_neighbours(policy: VlmPolicy) -> None:
     assert np.array_equal(together.token_MT[:1], alone.token_MT)
 
 
+def test_greedy_does_not_depend_on_the_order(policy: VlmPolicy) -> None:
+    asked = batch((1, 1, 1), temperature=0.0)
+    order = np.array([2, 0, 1])
+    obs = asked.observations
+    shuffled = replace(
+        obs, image_NC=obs.image_NC[order], group_N=obs.group_N[order], step_N=obs.step_N[order]
+    )
+    actions = policy.act(replace(asked, observations=shuffled))
+    assert np.array_equal(actions.token_MT, policy.act(asked).token_MT[order])
+    assert np.array_equal(actions.group_M, obs.group_N[order])
+
+
 def test_targets_step_from_the_measured_pose(policy: VlmPolicy) -> None:
     actions = policy.act(batch())
     delta = actions.target_M[:, :3] - np.float32([0.6, 0, 0.2])
