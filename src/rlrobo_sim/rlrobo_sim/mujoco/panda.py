@@ -12,7 +12,8 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from rlrobo_sim.mujoco.shapes import Shape, box, capsule, cylinder
+from rlrobo_sim.mujoco.facets import merged
+from rlrobo_sim.mujoco.shapes import CONTACT_BITS, Rgba, Shape, box, capsule, cylinder
 
 NUM_JOINTS = 7
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
@@ -149,11 +150,15 @@ LINK_SHAPES: dict[str, tuple[Shape, ...]] = {
 """What is seen of each link, in its own frame; `solid` shapes also touch."""
 
 
+UNSEEN_GROUP = 3
+"""Of the geom groups, those from 3 on are not drawn by default."""
+
+
 def add_panda(spec: mujoco.MjSpec) -> None:
     """Add the arm with its hand to the world, link0 at the origin; names as in menagerie."""
-    body = _add_link(spec.worldbody, "link0")
+    body = _add_link(spec, spec.worldbody, "link0")
     for i in range(NUM_JOINTS):
-        body = _add_link(body, f"link{i + 1}", *_dh_frame(i))
+        body = _add_link(spec, body, f"link{i + 1}", *_dh_frame(i))
         body.add_joint(
             name=ARM_JOINTS[i],
             axis=(0.0, 0.0, 1.0),
@@ -163,6 +168,7 @@ def add_panda(spec: mujoco.MjSpec) -> None:
             damping=1.0,
         )
     hand = _add_link(
+        spec,
         body,
         "hand",
         (0.0, 0.0, FLANGE_D),
@@ -171,7 +177,7 @@ def add_panda(spec: mujoco.MjSpec) -> None:
     for side, joint, quat in zip(
         ("left", "right"), FINGER_JOINTS, ((1, 0, 0, 0), (0, 0, 0, 1)), strict=True
     ):
-        finger = _add_link(hand, f"{side}_finger", (0.0, 0.0, FINGER_Z), quat, like="finger")
+        finger = _add_link(spec, hand, f"{side}_finger", (0.0, 0.0, FINGER_Z), quat, like="finger")
         finger.add_joint(
             name=joint,
             type=mujoco.mjtJoint.mjJNT_SLIDE,
@@ -190,13 +196,48 @@ def _dh_frame(i: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return position, (np.cos(alpha / 2), np.sin(alpha / 2), 0.0, 0.0)
 
 
-def _add_link(parent, name, pos=(0.0, 0.0, 0.0), quat=(1.0, 0.0, 0.0, 0.0), like=None):
+def _add_link(
+    spec: mujoco.MjSpec,
+    parent: mujoco.MjsBody,
+    name: str,
+    pos=(0.0, 0.0, 0.0),
+    quat=(1.0, 0.0, 0.0, 0.0),
+    like: str | None = None,
+) -> mujoco.MjsBody:
     body = parent.add_body(name=name, pos=pos, quat=quat)
     inertial = INERTIALS[like or name]
     body.mass = inertial.mass
     body.ipos = inertial.centre
     body.fullinertia = inertial.inertia
     body.explicitinertial = True
-    for number, shape in enumerate(LINK_SHAPES[like or name]):
-        shape.add_to(body, f"{name}_{number}", solid_as="robot")
+    shapes = LINK_SHAPES[like or name]
+    for number, shape in enumerate(shapes):
+        if shape.solid:
+            geom = shape.add_to(body, f"{name}_{number}", solid_as="robot")
+            geom.group = UNSEEN_GROUP  # the mesh shows it
+    for number, rgba in enumerate(dict.fromkeys(shape.rgba for shape in shapes)):
+        _add_look(spec, body, f"{name}_look{number}", shapes, rgba)
     return body
+
+
+def _add_look(
+    spec: mujoco.MjSpec, body: mujoco.MjsBody, name: str, shapes: tuple[Shape, ...], rgba: Rgba
+) -> None:
+    """What is seen of a link in one colour: one mesh, since every geom costs time to draw."""
+    facets = merged([shape for shape in shapes if shape.rgba == rgba], list(shapes))
+    spec.add_mesh(
+        name=name,
+        uservert=facets.points_V.ravel(),
+        usernormal=facets.normals_V.ravel(),
+        userface=facets.faces_F.ravel(),
+        inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,  # unused, but must not fail
+    )
+    contype, conaffinity = CONTACT_BITS["seen"]
+    body.add_geom(
+        name=name,
+        type=mujoco.mjtGeom.mjGEOM_MESH,
+        meshname=name,
+        rgba=rgba,
+        contype=contype,
+        conaffinity=conaffinity,
+    )

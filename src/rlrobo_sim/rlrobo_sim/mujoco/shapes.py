@@ -41,7 +41,7 @@ class Shape(NamedTuple):
             type=self.type,
             size=(*self.size, *_UNUSED)[:3],
             pos=self.pos,
-            quat=_quat_z_to(self.axis),
+            quat=quat_z_to(self.axis),
             rgba=self.rgba,
             contype=contype,
             conaffinity=conaffinity,
@@ -77,7 +77,7 @@ def _vec3(vector: np.ndarray) -> Vec3:
     return x, y, z
 
 
-def _quat_z_to(axis: Vec3) -> np.ndarray:
+def quat_z_to(axis: Vec3) -> np.ndarray:
     """Quaternion wxyz that turns the z axis to the direction of `axis`."""
     quat = np.zeros(4)
     mujoco.mju_quatZ2Vec(quat, np.asarray(axis, dtype=np.float64))
