@@ -59,7 +59,7 @@ def _resumed(config: TrainConfig) -> Conductor:
     try:
         given = {name: getattr(config, name) for name in BUDGET}
         saved = {k: tuple(v) if isinstance(v, list) else v for k, v in run.config.items()}
-        config = replace(from_values(type(config), saved), **given)
+        config = replace(from_values(TrainConfig, saved), **given)
         checkpoint = run.latest_checkpoint()
         if checkpoint is None:
             raise ValueError(f"{run.path} has no whole checkpoint to go on from; start a new run")

@@ -9,7 +9,6 @@ nodes exchange are handed over as the records they are made of.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 import tyro
 
@@ -20,12 +19,6 @@ from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import make_conductor
 from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
-
-
-@dataclass(frozen=True)
-class LocalConfig(TrainConfig):
-    render_workers: int = 2
-    """Processes that render."""
 
 
 def run_local(conductor: Conductor, engine: RolloutEngine, policy: Policy) -> None:
@@ -47,16 +40,14 @@ def run_local(conductor: Conductor, engine: RolloutEngine, policy: Policy) -> No
 
 
 def main() -> None:
-    config = tyro.cli(LocalConfig)
-    conductor = make_conductor(config)
-    policy = conductor.trainer.policy
+    conductor = make_conductor(tyro.cli(TrainConfig))
+    policy, config = conductor.trainer.policy, conductor.config  # a resumed run has its own
     simulator = MujocoSimulator(
         policy.task,
         config.num_envs,
         image_size=config.image_size,
         cameras=config.cameras,
         randomize=config.randomize,
-        num_render_workers=config.render_workers,
     )
     try:
         run_local(conductor, RolloutEngine(simulator, policy.task, config.group_size), policy)
