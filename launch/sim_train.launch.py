@@ -45,7 +45,7 @@ TRAINING = [
         choices=("shipped", "scratch"),
     ),
     Argument("max_policy_lag", 0, "updates that a rollout's policy may lag behind; 0: lock step"),
-    Argument("minibatch_size", 48, "observations of one optimizer step; grpo likes twice that"),
+    Argument("minibatch_size", 384, "actions of one optimizer step, about"),
     Argument("episodes", 200, "episodes of an evaluation"),
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
 ]

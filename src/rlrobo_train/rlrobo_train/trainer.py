@@ -52,8 +52,8 @@ class GrpoConfig:
     """Weight of the KL divergence to the policy that the run started from; 0 leaves it out."""
     min_std: float = 0.01
     """Least standard deviation that an advantage is divided by, in units of reward."""
-    minibatch_size: int = 48
-    """Observations that one AdamW step learns from, about: an iteration's are divided evenly."""
+    minibatch_size: int = 384
+    """Actions that one AdamW step learns from, about: an iteration's are divided evenly."""
     epochs: int = 1
     """Passes over an iteration's rollouts."""
     micro_batch: int = 64
@@ -129,7 +129,8 @@ class Trainer:
     def _minibatches(
         self, rows: list[tuple[Decision, NDArray[np.float64]]], rng: np.random.Generator
     ) -> Iterator[list[tuple[Decision, NDArray[np.float64]]]]:
-        parts = max(1, round(len(rows) / self.config.minibatch_size))
+        actions = sum(len(decision.rollout_S) for decision, _ in rows)
+        parts = max(1, round(actions / self.config.minibatch_size))
         for part in np.array_split(rng.permutation(len(rows)), parts):
             if len(part):
                 yield [rows[i] for i in part]
