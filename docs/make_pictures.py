@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rlrobo_core.tasks import Task, make_task
-from rlrobo_sim.expert import expert_target
+from rlrobo_sim.experts import expert_target
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.states import initial_scene
 

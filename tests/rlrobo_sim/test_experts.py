@@ -10,7 +10,7 @@ import pytest
 from rlrobo_core.tasks import Reach
 from rlrobo_core.types import HELD_OUT
 from rlrobo_sim.demonstrations import collect
-from rlrobo_sim.expert import expert_action, expert_target
+from rlrobo_sim.experts import expert_action, expert_target
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.states import initial_scene
 

@@ -130,11 +130,12 @@ def make_codec(name: str, task: Task) -> ActionCodec:
 def end_effector_target(task: Task, ee_pose_N: Floats, action_ND: Floats) -> NDArray[np.float32]:
     """f32[N, 8], pose in the base frame and gripper width: where a normalised action sends the
     tool, counted from its measured pose `ee_pose_N` (f[N, 7]). The tool points down; the
-    gripper is closed where the task does not command it."""
+    gripper keeps `task.hold_width` where the task does not command it."""
     action_ND = np.clip(action_ND, -1.0, 1.0)
     target_N8 = np.zeros((len(action_ND), 8), dtype=np.float32)
     target_N8[:, :3] = ee_pose_N[:, :3]
     target_N8[:, 3:7] = TOOL_DOWN
+    target_N8[:, 7] = task.hold_width
     for column, dim in enumerate(task.action_dims):
         if dim == "gripper":
             target_N8[:, 7] = (action_ND[:, column] + 1.0) / 2.0 * MAX_GRIPPER_WIDTH

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rlrobo_core.codec import TOOL_DOWN, end_effector_target
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
-from rlrobo_sim.expert import expert_action
+from rlrobo_sim.experts import expert_action
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_sim.simulator import Simulator
 from rlrobo_sim.states import initial_scene

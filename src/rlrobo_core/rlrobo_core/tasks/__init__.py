@@ -4,13 +4,17 @@ from rlrobo_core.tasks.base import InitialScene, SceneObject, SceneState, Task
 from rlrobo_core.tasks.reach import Reach
 
 TASKS: dict[str, type[Task]] = {"reach": Reach}
+VARIANTS = ("default", "panda_gym")
+"""`panda_gym`: the numbers of panda_gym 3.0.7. Each task's file says how its default differs."""
 
 
-def make_task(name: str) -> Task:
-    """The task of that name with its defaults; ValueError names the choices."""
+def make_task(name: str, variant: str = "default") -> Task:
+    """The task of that name; ValueError names the choices."""
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}; choose one of: {', '.join(TASKS)}")
-    return TASKS[name]()
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant {variant!r}; choose one of: {', '.join(VARIANTS)}")
+    return TASKS[name]() if variant == "default" else TASKS[name].panda_gym()
 
 
-__all__ = ["TASKS", "InitialScene", "SceneObject", "SceneState", "Task", "make_task"]
+__all__ = ["TASKS", "VARIANTS", "InitialScene", "SceneObject", "SceneState", "Task", "make_task"]

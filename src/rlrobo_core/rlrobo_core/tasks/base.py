@@ -7,13 +7,14 @@ and LIBERO share one definition of reward and success.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Rgba = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,13 @@ class SceneObject:
     """A thing in the scene besides the arm and the table. Lengths in metres, mass in kg."""
 
     name: str
-    shape: Literal["box", "cylinder", "sphere", "marker"]
-    """`marker` is seen but touches nothing: a ball on a thin stand, so that one camera can
-    tell its depth."""
+    shape: Literal["box", "cylinder", "sphere", "marker", "pad"]
+    """`marker` and `pad` are seen but touch nothing: a ball on a thin stand, so that one camera
+    can tell its depth, and a flat disc that lies on the table."""
     size: tuple[float, ...]
-    """box: half extents xyz; cylinder: radius, half height; sphere, marker: radius."""
-    rgba: tuple[float, float, float, float]
+    """box: half extents xyz; cylinder: radius, half height; sphere, marker, pad: radius."""
+    rgba: Rgba
+    """Of scenes that do not give it another colour."""
     mass: float = 0.0
     friction: float = 1.0
 
@@ -38,6 +40,9 @@ class InitialScene:
     object_pose: dict[str, Array]
     """name -> f64[7], base frame."""
     instruction: str
+    object_rgba: dict[str, Rgba] = field(default_factory=dict)
+    """name -> colour in this episode, where it is not the object's own: so which cube is meant
+    is in the words alone, and reward and success need not know the words."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,12 +58,17 @@ class SceneState:
     object_pose: dict[str, Array]
     """name -> f64[N, 7]."""
     object_velocity: dict[str, Array]
-    """name -> f64[N, 3] [m/s]; zero for markers."""
+    """name -> f64[N, 3] [m/s]; zero for what is only seen."""
 
 
 class Task(Protocol):
     """One file a task; `TASKS` in `tasks/__init__.py` is the registry. Tasks are frozen
     dataclasses, so what follows is read-only."""
+
+    @classmethod
+    def panda_gym(cls) -> Self:
+        """With the numbers of panda_gym 3.0.7: ranges, threshold, masses, rate."""
+        ...
 
     @property
     def name(self) -> str: ...
@@ -66,7 +76,12 @@ class Task(Protocol):
     def objects(self) -> tuple[SceneObject, ...]: ...
     @property
     def action_dims(self) -> tuple[str, ...]:
-        """Which of x, y, z, gripper the policy commands; the others hold (gripper: closed)."""
+        """Which of x, y, z, gripper the policy commands; the others hold."""
+        ...
+
+    @property
+    def hold_width(self) -> float:
+        """What the fingers keep between them where the policy does not command them [m]."""
         ...
 
     @property

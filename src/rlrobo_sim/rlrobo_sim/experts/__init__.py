@@ -1,4 +1,4 @@
-"""Scripted experts: what a robot that knew where everything is would do now.
+"""Scripted experts, one file a task: what a robot that knew where everything is would do now.
 
 An expert is a function of the true state alone, counted from the *measured* tool pose, so
 that its labels can be learned from what the policy sees (no hidden phase, no memory of
@@ -14,16 +14,10 @@ from numpy.typing import NDArray
 
 from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import SceneState, Task
+from rlrobo_sim.experts.reach import reach
 
 Expert = Callable[[Task, SceneState], NDArray[np.float64]]
 """f64[N, D], normalised actions as in `rlrobo_core.codec`."""
-
-
-def reach(task: Task, state: SceneState) -> NDArray[np.float64]:
-    """Straight at the ball, on each axis as far as one step goes."""
-    offset_N3 = state.object_pose["target"][:, :3] - state.ee_pose_N[:, :3]
-    return np.clip(offset_N3 / task.max_step, -1.0, 1.0)
-
 
 EXPERTS: dict[str, Expert] = {"reach": reach}
 

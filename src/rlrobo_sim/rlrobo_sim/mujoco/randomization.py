@@ -22,7 +22,8 @@ from rlrobo_sim.mujoco.scene import Scene
 Array = NDArray[np.float64]
 
 VISUAL_FIELDS = ("geom_rgba", "light_diffuse", "light_dir", "cam_pos", "cam_quat")
-"""Fields of mjModel that only rendering reads, in the order of a visual row."""
+"""Fields of mjModel that only rendering reads, in the order of a visual row. The row's geom_rgba
+is what the colours, whichever the scene gives, are multiplied by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Randomizer:
         }
         self.num_draws = sum(int(np.prod(shape)) for shape in self._sizes.values())
         self.draws_NK = np.zeros((batch.nsim, self.num_draws))
-        self.visual_NV = np.tile(_flat_fields(model), (batch.nsim, 1))
+        self.visual_NV = self._visual_rows(self._scaled(self.draws_NK))
         self._friction = batch.expand("geom_friction")
         self._mass, self._inertia = batch.expand("body_mass"), batch.expand("body_inertia")
 
@@ -101,10 +102,10 @@ class Randomizer:
 
     def _visual_rows(self, scaled: dict[str, Array]) -> Array:
         model, count = self._model, len(scaled["color"])
-        rgba = np.tile(model.geom_rgba.astype(np.float64), (count, 1, 1))
-        rgba[..., :3] *= 1.0 + scaled["color"][:, self._group_of_geom]
+        factor = np.ones((count, model.ngeom, 4))
+        factor[..., :3] += scaled["color"][:, self._group_of_geom]
         fields = {
-            "geom_rgba": np.clip(rgba, 0.0, 1.0),
+            "geom_rgba": factor,
             "light_diffuse": model.light_diffuse * (1.0 + scaled["light_color"]),
             "light_dir": _unit(model.light_dir + scaled["light_direction"]),
             "cam_pos": model.cam_pos + scaled["camera_position"],
@@ -114,20 +115,18 @@ class Randomizer:
 
 
 def write_visual_fields(model: mujoco.MjModel, row: Array) -> None:
-    """Set the visual fields of a renderer's model from a row of `Randomizer.visual_NV`."""
+    """Set the visual fields of a renderer's model, whose colours are the scene's, from a row of
+    `Randomizer.visual_NV`."""
     start = 0
     for name in VISUAL_FIELDS:
         field = getattr(model, name)
-        field[:] = row[start : start + field.size].reshape(field.shape)
+        values = row[start : start + field.size].reshape(field.shape)
+        field[:] = np.clip(field * values, 0.0, 1.0) if name == "geom_rgba" else values
         start += field.size
 
 
 def visual_row_size(model: mujoco.MjModel) -> int:
     return sum(getattr(model, name).size for name in VISUAL_FIELDS)
-
-
-def _flat_fields(model: mujoco.MjModel) -> Array:
-    return np.concatenate([getattr(model, name).ravel() for name in VISUAL_FIELDS])
 
 
 def _color_groups(model: mujoco.MjModel) -> tuple[NDArray[np.int64], int]:

@@ -38,14 +38,16 @@ class RigConfig(NamedTuple):
     cameras: tuple[str, ...]
     image_size: int
     capacity: int
+    colored_geoms: tuple[int, ...]
+    """Geoms whose colour each row brings along."""
     randomized: bool
     """Rows end with the visual fields of the world's model."""
 
 
 class CameraRenderer:
-    """Draws rows [qpos, mocap_pos, mocap_quat, visual fields] with one OpenGL context. To be
-    made, used and closed in one thread. Shadows and anti-aliasing are off: they cost 2-4 times
-    as much."""
+    """Draws rows [qpos, mocap_pos, mocap_quat, colours, visual fields] with one OpenGL context.
+    To be made, used and closed in one thread. Shadows and anti-aliasing are off: they cost 2-4
+    times as much."""
 
     def __init__(self, model: mujoco.MjModel, config: RigConfig) -> None:
         self._model = copy.copy(model)  # its visual fields change from world to world
@@ -59,6 +61,8 @@ class CameraRenderer:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._gpu)
         self._rect = mujoco.MjrRect(0, 0, config.image_size, config.image_size)
         self._pixels = np.empty((config.image_size, config.image_size, 3), np.uint8)
+        self._own_rgba = model.geom_rgba.copy()
+        self._colored = np.array(config.colored_geoms, np.int64)
         self._cameras = [_fixed_camera(model, name) for name in config.cameras]
 
     def render(self, rows_M: Array, out_M: Images) -> None:
@@ -69,8 +73,10 @@ class CameraRenderer:
 
     def _draw(self, row: Array, out: Images) -> None:
         model, data = self._model, self._data
-        ends = np.cumsum([model.nq, 3 * model.nmocap, 4 * model.nmocap])
-        qpos, mocap_pos, mocap_quat, visual = np.split(row, ends)
+        sizes = (model.nq, 3 * model.nmocap, 4 * model.nmocap, 4 * len(self._colored))
+        qpos, mocap_pos, mocap_quat, colors, visual = np.split(row, np.cumsum(sizes))
+        model.geom_rgba[:] = self._own_rgba
+        model.geom_rgba[self._colored] = colors.reshape(-1, 4)
         if len(visual):
             write_visual_fields(model, visual)
         data.qpos[:] = qpos
@@ -104,16 +110,12 @@ class CameraRig:
     def __init__(
         self,
         model: mujoco.MjModel,
-        cameras: tuple[str, ...],
-        image_size: int,
-        capacity: int,
-        randomized: bool,
+        config: RigConfig,
         num_workers: int | None,
     ) -> None:
-        self._model = model
-        self._config = RigConfig(cameras, image_size, capacity, randomized)
+        self._model, self._config = model, config
         cores = len(os.sched_getaffinity(0))
-        self._num_workers = min(cores if num_workers is None else num_workers, capacity)
+        self._num_workers = min(cores if num_workers is None else num_workers, config.capacity)
         self._renderer: CameraRenderer | None = None
         self._pool: _WorkerPool | None = None
 
@@ -150,7 +152,7 @@ class SharedBlock:
     """Rows and images of `capacity` worlds in the shared memory behind a file descriptor."""
 
     def __init__(self, fd: int, model: mujoco.MjModel, config: RigConfig) -> None:
-        row_shape = (config.capacity, row_size(model, config.randomized))
+        row_shape = (config.capacity, row_size(model, config))
         size = config.image_size
         image_shape = (config.capacity, len(config.cameras), size, size, 3)
         row_bytes = 8 * int(np.prod(row_shape))
@@ -164,8 +166,9 @@ class SharedBlock:
         self.images = np.frombuffer(memory, np.uint8, offset=row_bytes).reshape(image_shape)
 
 
-def row_size(model: mujoco.MjModel, randomized: bool) -> int:
-    return model.nq + 7 * model.nmocap + randomized * visual_row_size(model)
+def row_size(model: mujoco.MjModel, config: RigConfig) -> int:
+    visual = visual_row_size(model) if config.randomized else 0
+    return model.nq + 7 * model.nmocap + 4 * len(config.colored_geoms) + visual
 
 
 class _Worker(NamedTuple):

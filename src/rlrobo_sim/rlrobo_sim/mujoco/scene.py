@@ -39,6 +39,7 @@ STAND_LENGTH = 0.58
 STAND_RADIUS = 0.005
 FOOT_RADIUS = 0.028
 FOOT_HEIGHT = 0.002
+PAD_HEIGHT = 0.001
 
 CAMERAS = ("front", "wrist", "overview")
 FRONT_LOOKS_AT = np.array([0.57, 0.0, 0.2])
@@ -77,6 +78,9 @@ class Scene:
     object_qvel: dict[str, int]
     marker_mocap: dict[str, tuple[int, int]]
     """name -> mocap ids of the ball with its stand, and of the stand's foot."""
+    pad_mocap: dict[str, int]
+    geoms: dict[str, tuple[int, ...]]
+    """name -> the geoms that the object is drawn with."""
 
 
 def build_scene(task: Task, spec: mujoco.MjSpec, image_size: int, timestep: float) -> Scene:
@@ -226,6 +230,9 @@ def _add_object(spec: mujoco.MjSpec, thing: SceneObject) -> None:
     if thing.shape == "marker":
         _add_marker(spec, thing)
         return
+    if thing.shape == "pad":
+        _add_pad(spec, thing)
+        return
     body = spec.worldbody.add_body(name=thing.name)
     body.add_freejoint(name=thing.name)
     kind = {
@@ -265,13 +272,22 @@ def _add_marker(spec: mujoco.MjSpec, thing: SceneObject) -> None:
     disc.add_to(foot, f"{thing.name}_foot", "seen")
 
 
+def _add_pad(spec: mujoco.MjSpec, thing: SceneObject) -> None:
+    """A disc whose top is `PAD_HEIGHT` above its place."""
+    body = spec.worldbody.add_body(name=thing.name, mocap=True)
+    disc = cylinder((0.0, 0.0, -PAD_HEIGHT), (0.0, 0.0, PAD_HEIGHT), thing.size[0], thing.rgba)
+    disc.add_to(body, thing.name, "seen")
+
+
 def _joint_addresses(model: mujoco.MjModel, names: tuple[str, ...]) -> NDArray[np.int64]:
     return np.array([model.joint(name).qposadr[0] for name in names])
 
 
 def _index(model: mujoco.MjModel, task: Task) -> Scene:
-    free = [thing.name for thing in task.objects if thing.shape != "marker"]
-    markers = [thing.name for thing in task.objects if thing.shape == "marker"]
+    def named(*shapes: str) -> list[str]:
+        return [thing.name for thing in task.objects if thing.shape in shapes]
+
+    free = named("box", "cylinder", "sphere")
 
     def mocap(body: str) -> int:
         return int(model.body(body).mocapid[0])
@@ -290,5 +306,15 @@ def _index(model: mujoco.MjModel, task: Task) -> Scene:
         finger_ctrl=actuators(panda.FINGER_JOINTS),
         object_qpos={name: address(model.joint(name).qposadr) for name in free},
         object_qvel={name: address(model.joint(name).dofadr) for name in free},
-        marker_mocap={name: (mocap(name), mocap(f"{name}_foot")) for name in markers},
+        marker_mocap={name: (mocap(name), mocap(f"{name}_foot")) for name in named("marker")},
+        pad_mocap={name: mocap(name) for name in named("pad")},
+        geoms={thing.name: _geoms_of(model, thing.name) for thing in task.objects},
     )
+
+
+def _geoms_of(model: mujoco.MjModel, name: str) -> tuple[int, ...]:
+    """The geoms of the object `name`: of its own body, and of its foot where it has one."""
+    bodies = [
+        body for body in range(model.nbody) if model.body(body).name in (name, f"{name}_foot")
+    ]
+    return tuple(geom for geom in range(model.ngeom) if model.geom_bodyid[geom] in bodies)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from rlrobo_core.tasks import InitialScene, SceneState, Task
 from rlrobo_sim.mujoco import panda
+from rlrobo_sim.mujoco.colors import ObjectColors
 from rlrobo_sim.mujoco.ik import ArmKinematics
 from rlrobo_sim.mujoco.randomization import Randomizer, Ranges
-from rlrobo_sim.mujoco.rendering import CameraRig
+from rlrobo_sim.mujoco.rendering import CameraRig, RigConfig
 from rlrobo_sim.mujoco.robots import make_robot
 from rlrobo_sim.mujoco.scene import CAMERAS, MAX_TIMESTEP, build_kinematics, build_scene
 from rlrobo_sim.mujoco.workspace import clip_to_reach
@@ -42,9 +43,8 @@ class UnstableWorlds(RuntimeError):
 class MujocoSimulator:
     """`num_worlds` copies of the scene of `task` (see `rlrobo_sim.simulator.Simulator`).
 
-    The gripper starts open where the task's actions include it, otherwise closed. Targets are
-    clipped to where the arm can go
-    (`workspace.py`). Rendering starts with the first
+    The gripper starts open where the task's actions include it, else at its `hold_width`. Targets
+    are clipped to where the arm can go (`workspace.py`). Rendering starts with the first
     `render`, in `num_render_workers` processes (default: one a core; 0: in this process).
     """
 
@@ -68,7 +68,8 @@ class MujocoSimulator:
         self.control_hz = float(task.control_hz if control_hz is None else control_hz)
         self._substeps = _substeps(self.control_hz)
         self._timestep = 1.0 / (self.control_hz * self._substeps)
-        self._start_width = panda.MAX_WIDTH if "gripper" in task.action_dims else 0.0
+        commanded = "gripper" in task.action_dims
+        self._start_width = panda.MAX_WIDTH if commanded else task.hold_width
 
         self._scene = build_scene(task, make_robot(robot), image_size, self._timestep)
         model = self._scene.model
@@ -80,9 +81,11 @@ class MujocoSimulator:
         self._lead = -model.actuator_biasprm[:, 2] / model.actuator_gainprm[:, 0]
         self._stale = np.ones(num_worlds, dtype=bool)
         self._randomizer = Randomizer(self._scene, self._batch, Ranges()) if randomize else None
-        self._rig = CameraRig(
-            model, self.cameras, image_size, num_worlds, randomize, num_render_workers
+        self._colors = ObjectColors(self._scene, task.objects, num_worlds)
+        look = RigConfig(
+            self.cameras, image_size, num_worlds, tuple(self._colors.geom_G.tolist()), randomize
         )
+        self._rig = CameraRig(model, look, num_render_workers)
 
     def _bind(self, model: mujoco.MjModel) -> None:
         self._state = self._batch.state
@@ -113,6 +116,11 @@ class MujocoSimulator:
             self._mocap_pos[ids, ball] = pose_M[:, :3]
             self._mocap_quat[ids, ball] = _xyzw_to_wxyz(pose_M)[:, 3:]
             self._mocap_pos[ids, foot] = pose_M[:, :3] * (1.0, 1.0, 0.0)
+        for name, pad in scene.pad_mocap.items():
+            pose_M = _poses(scenes, name)
+            self._mocap_pos[ids, pad] = pose_M[:, :3]
+            self._mocap_quat[ids, pad] = _xyzw_to_wxyz(pose_M)[:, 3:]
+        self._colors.reset(ids, scenes)
         if self._randomizer is not None:
             self._randomizer.apply(ids, self._randomizer.draw(seeds))
         self._stale[ids] = True
@@ -165,7 +173,8 @@ class MujocoSimulator:
             object_pose[name] = _wxyz_to_xyzw(self._qpos[ids, address : address + 7])
             dof = scene.object_qvel[name]
             object_velocity[name] = self._qvel[ids, dof : dof + 3]
-        for name, (ball, _) in scene.marker_mocap.items():
+        seen = {name: ball for name, (ball, _) in scene.marker_mocap.items()} | scene.pad_mocap
+        for name, ball in seen.items():
             quat_M = self._mocap_quat[ids, ball]
             object_pose[name] = _wxyz_to_xyzw(
                 np.concatenate([self._mocap_pos[ids, ball], quat_M], axis=1)
@@ -183,31 +192,35 @@ class MujocoSimulator:
     def render(self, worlds: WorldIds) -> NDArray[np.uint8]:
         ids = self._ids(worlds)
         fields_M = [self._qpos[ids], self._mocap_pos[ids], self._mocap_quat[ids]]
+        fields_M.append(self._colors.geom_rgba(ids))
         if self._randomizer is not None:
             fields_M.append(self._randomizer.visual_NV[ids])
         return self._rig.render(*fields_M)
 
     def snapshot(self, worlds: WorldIds) -> Array:
         ids = self._ids(worlds)
-        if self._randomizer is None:
-            return self._state[ids]
-        return np.concatenate([self._state[ids], self._randomizer.draws_NK[ids]], axis=1)
+        parts = [self._state[ids], self._colors.snapshot(ids)]
+        if self._randomizer is not None:
+            parts.append(self._randomizer.draws_NK[ids])
+        return np.concatenate(parts, axis=1)
 
     def restore(self, worlds: WorldIds, snapshot: Array) -> None:
         ids = self._ids(worlds)
-        num_state = self._state.shape[1]
         num_draws = self._randomizer.num_draws if self._randomizer is not None else 0
-        if np.shape(snapshot) != (len(ids), num_state + num_draws):
+        sizes = (self._state.shape[1], self._colors.num_values, num_draws)
+        if np.shape(snapshot) != (len(ids), sum(sizes)):
             raise ValueError(
                 f"a snapshot of shape {np.shape(snapshot)} does not fit {len(ids)} worlds of this "
-                f"scene, which takes {(len(ids), num_state + num_draws)}; restore it where task "
+                f"scene, which takes {(len(ids), sum(sizes))}; restore it where task "
                 "and randomize are the same as where it was taken"
             )
         if not np.isfinite(snapshot).all():
             raise ValueError("the snapshot is not finite; take it from a world that is")
-        self._state[ids] = snapshot[:, :num_state]
+        state_M, colors_M, draws_M = np.split(snapshot, np.cumsum(sizes)[:-1], axis=1)
+        self._state[ids] = state_M
+        self._colors.restore(ids, colors_M)
         if self._randomizer is not None:
-            self._randomizer.apply(ids, snapshot[:, num_state:])
+            self._randomizer.apply(ids, draws_M)
         self._stale[ids] = True
 
     def close(self) -> None:
