@@ -53,7 +53,7 @@ class WarmStartConfig:
     noise: float = 0.5
     """Standard deviation of the noise on the expert's executed actions, in full steps."""
     imitation: LessonConfig = field(
-        default_factory=lambda: LessonConfig(steps=45, batch_size=64, learning_rate=5e-4)
+        default_factory=lambda: LessonConfig(steps=55, batch_size=64, learning_rate=5e-4)
     )
 
 
