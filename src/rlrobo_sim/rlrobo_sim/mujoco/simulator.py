@@ -23,21 +23,9 @@ from rlrobo_sim.mujoco.rendering import CameraRig, RigConfig
 from rlrobo_sim.mujoco.robots import make_robot
 from rlrobo_sim.mujoco.scene import CAMERAS, MAX_TIMESTEP, build_kinematics, build_scene
 from rlrobo_sim.mujoco.workspace import clip_to_reach
-from rlrobo_sim.simulator import WorldIds
+from rlrobo_sim.simulator import UnstableWorlds, WorldIds
 
 Array = NDArray[np.float64]
-
-
-class UnstableWorlds(RuntimeError):
-    """The physics of some worlds diverged. They were put back to where the step began and
-    keep finite state; the other worlds of the call were stepped."""
-
-    def __init__(self, worlds: NDArray[np.int64]) -> None:
-        self.worlds = worlds
-        super().__init__(
-            f"the simulation became unstable in worlds {worlds.tolist()}; they are back in the "
-            "state before the step: reset them, and check masses, sizes and targets of the task"
-        )
 
 
 class MujocoSimulator:
