@@ -62,7 +62,8 @@ def seeing_lesson(vlm: Vlm, frames: SpatialFrames) -> Lesson:
     places = {"gripper": frames.ee_pose_N} | frames.object_pose
     n = len(frames)
     return Lesson(
-        image_NC=np.concatenate([frames.image_NC] * len(places)),
+        image_KC=frames.image_NC,
+        image_of_N=np.tile(np.arange(n), len(places)),
         text_N=tuple(location_question(name) for name in places for _ in range(n)),
         answer_ND=normalise_place(np.concatenate([pose[:, :3] for pose in places.values()])),
         codec=place_codec(),
@@ -73,7 +74,8 @@ def seeing_lesson(vlm: Vlm, frames: SpatialFrames) -> Lesson:
 def imitation_lesson(policy: VlmPolicy, shown: Demonstrations) -> Lesson:
     """What the expert would do, seen from where its noisy actions led."""
     return Lesson(
-        image_NC=shown.image_NC,
+        image_KC=shown.image_NC,
+        image_of_N=np.arange(len(shown)),
         text_N=tuple(map(instruction_prompt, shown.instruction_N)),
         answer_ND=shown.action_ND,
         codec=policy.codec,
@@ -117,7 +119,7 @@ def _see(
     print(f"seeing: {config.frames} frames rendered in {time.monotonic() - started:.0f} s")
     teach(
         policy.vlm,
-        seeing_lesson(policy.vlm, frames),
+        [seeing_lesson(policy.vlm, frames)],
         config.seeing,
         config.seed,
         Reporter("seeing"),
@@ -138,7 +140,7 @@ def _imitate(
     print(f"imitation: {len(shown)} frames, expert success {shown.success_E.mean():.0%}")
     teach(
         policy.vlm,
-        imitation_lesson(policy, shown),
+        [imitation_lesson(policy, shown)],
         config.imitation,
         config.seed,
         Reporter("imitation"),
