@@ -29,6 +29,8 @@ class PolicyConfig:
     """How actions are written: tokens, words."""
     cameras: tuple[str, ...] = ("front",)
     """Cameras that the policy sees."""
+    proprioception: bool = False
+    """Whether the prompt tells where the gripper is and how far it is open."""
     image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
     device: str = "cpu"
@@ -118,6 +120,7 @@ def make_policy(config: PolicyConfig) -> Policy:
         config.seed,
         config.device,
         config.lora_rank,
+        config.proprioception,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -60,7 +61,11 @@ class VlmPolicy:
             uniform_NST = self._uniform(batch, rows, (len(rows), int(samples), tokens))
             inputs = self.encode_prompts(
                 obs.image_NC[rows],
-                tuple(instruction_prompt(obs.instruction_N[row]) for row in rows),
+                self.prompts(
+                    [obs.instruction_N[row] for row in rows],
+                    obs.ee_pose_N[rows],
+                    obs.gripper_width_N[rows],
+                ),
             )
             index_NST, logprob_NST = sample_actions(
                 self.vlm.model,
@@ -85,6 +90,16 @@ class VlmPolicy:
                 self.task, obs.ee_pose_N[row_M], self.codec.decode(index_MT)
             ),
         )
+
+    def prompts(
+        self,
+        instruction_N: Sequence[str],
+        ee_pose_N: NDArray[np.float32],
+        gripper_width_N: NDArray[np.float32],
+    ) -> tuple[str, ...]:
+        """The words beside the images: who acts and who trains ask here, and so read the same."""
+        seen = zip(instruction_N, ee_pose_N, gripper_width_N.tolist(), strict=True)
+        return tuple(instruction_prompt(*it, self.spec.proprioception) for it in seen)
 
     def _uniform(
         self, batch: ObservationBatch, rows: NDArray[np.intp], shape: tuple[int, int, int]
@@ -148,11 +163,12 @@ def load_policy(
     seed: int = 0,
     device: str = "cpu",
     lora_rank: int = 0,
+    proprioception: bool = False,
 ) -> VlmPolicy:
     """The policy `model` ("tiny", a checkpoint directory or a Hugging Face id) for these spaces;
     ValueError where it does not load or was trained for others. `lora_rank` > 0, or a checkpoint
     that is an adapter: only the adapter trains and travels (lora.py)."""
-    spec = PolicySpec.of(task, codec, cameras, image_size)
+    spec = PolicySpec.of(task, codec, cameras, image_size, proprioception)
     saved = PolicySpec.load(Path(model))
     if saved:
         spec.check(saved, model)

@@ -83,6 +83,7 @@ def _initial_policy(config: TrainConfig) -> VlmPolicy:
                 codec=config.codec,
                 image_size=config.image_size,
                 cameras=config.cameras,
+                proprioception=config.proprioception,
                 seed=config.seed,
             )
         )
@@ -106,6 +107,7 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
         config.seed,
         config.device,
         config.lora_rank,
+        config.proprioception,
     )
 
 

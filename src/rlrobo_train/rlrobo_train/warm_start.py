@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import tyro
 
-from rlrobo_core.prompt import instruction_prompt, location_question
+from rlrobo_core.prompt import location_question
 from rlrobo_core.tasks import Task, make_task
 from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_policy.vlm import Vlm
@@ -44,6 +44,8 @@ class WarmStartConfig:
     image_size: int = 112
     """[px]"""
     cameras: tuple[str, ...] = ("front",)
+    proprioception: bool = False
+    """Whether an instruction's prompt tells where the gripper is and how far it is open."""
     seed: int = 0
     frames: int = 16000
     """Images of the seeing stage; 0 leaves it out."""
@@ -76,7 +78,7 @@ def imitation_lesson(policy: VlmPolicy, shown: Demonstrations) -> Lesson:
     return Lesson(
         image_KC=shown.image_NC,
         image_of_N=np.arange(len(shown)),
-        text_N=tuple(map(instruction_prompt, shown.instruction_N)),
+        text_N=policy.prompts(shown.instruction_N, shown.ee_pose_N, shown.gripper_width_N),
         answer_ND=shown.action_ND,
         codec=policy.codec,
         token_V=policy.token_V.cpu(),
@@ -96,7 +98,13 @@ def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, dict[str, float]]:
     torch.manual_seed(config.seed)
     task = make_task(config.task)
     policy = load_policy(
-        config.model, task, config.codec, config.cameras, config.image_size, config.seed
+        config.model,
+        task,
+        config.codec,
+        config.cameras,
+        config.image_size,
+        config.seed,
+        proprioception=config.proprioception,
     )
     simulator = MujocoSimulator(
         task, num_worlds=64, image_size=config.image_size, cameras=config.cameras
