@@ -120,7 +120,7 @@ def make_policy(config: PolicyConfig) -> Policy:
         config.seed,
         config.device,
         config.lora_rank,
-        config.proprioception,
+        proprioception=config.proprioception,
     )
 
 

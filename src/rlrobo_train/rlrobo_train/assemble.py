@@ -107,7 +107,7 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
         config.seed,
         config.device,
         config.lora_rank,
-        config.proprioception,
+        proprioception=config.proprioception,
     )
 
 
