@@ -10,9 +10,17 @@
 
 from launch import LaunchDescription
 from rlrobo.graph import NAMESPACE, Argument, environment, required, respawned
-from rlrobo_core.tasks import TASKS
+from rlrobo_core.tasks import TASKS, VARIANTS
 
-TASK = Argument("task", "reach", "what to learn", choices=tuple(TASKS))
+TASK = Argument(
+    "task",
+    "reach",
+    f"what to learn: {', '.join(TASKS)}; several with commas between them; rlrobo4; all",
+)
+VARIANT = Argument("variant", "default", "the tasks' numbers: our own or panda_gym's", VARIANTS)
+REWARD = Argument(
+    "reward", "dense", "dense: each task's terms; sparse: 1 for success", ("dense", "sparse")
+)
 MODEL = Argument("model", "tiny", "tiny, or a Hugging Face id or directory of a Qwen2.5-VL")
 CHECKPOINT = Argument(
     "checkpoint", "", "start from this checkpoint; empty: tiny's shipped one, or the bare model"
@@ -53,8 +61,8 @@ TRAINING = [
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
 ]
 SEEING = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION]
-MODELLING = [TASK, MODEL, CHECKPOINT, CODEC, DEVICE, LORA_RANK, *SEEING, SEED]
-SCENE = [TASK, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE]
+MODELLING = [TASK, VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, LORA_RANK, *SEEING, SEED]
+SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
+from rlrobo_core.task_set import task_names
 from rlrobo_train.trainer import Algorithm, GrpoConfig
 
 
@@ -16,7 +17,13 @@ class TrainConfig(GrpoConfig):
     mode: Literal["train", "eval"] = "train"
     """train, or eval: judge a checkpoint and stop."""
     task: str = "reach"
-    """What to learn."""
+    """What to learn; several tasks with commas between them, rlrobo4, or all: one an iteration,
+    in turn."""
+    variant: Literal["default", "panda_gym"] = "default"
+    """The tasks' numbers: our own, or panda_gym's."""
+    reward: Literal["dense", "sparse"] = "dense"
+    """dense: as each task weighs its reward terms; sparse: 1 for success, else nothing (the
+    simulation weighs; kept with the run)."""
     model: str = "tiny"
     """tiny, or a Hugging Face id or directory of a Qwen2.5-VL."""
     checkpoint: str = ""
@@ -72,6 +79,10 @@ class TrainConfig(GrpoConfig):
     """Go on with this run."""
     stall_s: float = field(default=60.0, metadata={"range": (1.0, 1e6)})
     """Ask again after this time without a message [s]; give up after ten times that."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return task_names(self.task)
 
     @property
     def groups(self) -> int:

@@ -39,6 +39,8 @@ from rlrobo_train.supervised import (
 @dataclass(frozen=True, slots=True)
 class WarmStartConfig:
     task: str = "reach"
+    variant: str = "default"
+    """The task's numbers: our own (default), or panda_gym's."""
     model: str = "tiny"
     codec: str = "tokens"
     image_size: int = 112
@@ -96,7 +98,7 @@ def place_error_mm(vlm: Vlm, lesson: Lesson) -> dict[str, float]:
 def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, dict[str, float]]:
     """A policy after both stages, and what was measured on the way."""
     torch.manual_seed(config.seed)
-    task = make_task(config.task)
+    task = make_task(config.task, config.variant)
     policy = load_policy(
         config.model,
         task,
