@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
 from rlrobo_sim.datasets import lerobot, rosbag
 from rlrobo_sim.datasets.origin import Origin, fitting
 from rlrobo_sim.demonstrations import Demonstrations
@@ -29,7 +31,12 @@ def places(out: Path, form: str) -> dict[str, Path]:
 
 def write(shown: Demonstrations, origin: Origin, path: Path, form: str) -> None:
     """One data set of the format `form` in the directory `path`, which must not exist."""
-    FORMATS[form].write(shown.in_order(), origin, path)
+    ordered = shown.in_order()
+    length_E = np.bincount(ordered.episode_N, minlength=len(ordered.success_E))
+    counted_N = np.concatenate([np.arange(length) for length in length_E])
+    assert len(length_E) == len(ordered.success_E) and (length_E > 0).all(), "an empty episode"
+    assert np.array_equal(ordered.step_N, counted_N), "steps count from 0, without a gap"
+    FORMATS[form].write(ordered, origin, path)
 
 
 def read(path: Path) -> tuple[Demonstrations, Origin]:

@@ -201,7 +201,12 @@ def _write_tasks(shown: Demonstrations, path: Path) -> None:
 
     tasks = _tasks(shown)
     table = pa.table({"task_index": list(tasks.values()), "task": list(tasks)})
-    pandas = {"index_columns": ["task"], "column_indexes": [], "columns": []}
+    types = {"task": ("unicode", "object"), "task_index": ("int64", "int64")}
+    columns = [
+        {"name": name, "field_name": name, "pandas_type": own, "numpy_type": numpy}
+        for name, (own, numpy) in types.items()
+    ]
+    pandas = {"index_columns": ["task"], "column_indexes": [], "columns": columns}
     (path / "meta").mkdir(exist_ok=True)
     table = table.replace_schema_metadata({"pandas": json.dumps(pandas)})
     pq.write_table(table, path / "meta/tasks.parquet")

@@ -97,7 +97,9 @@ def stamps(shown: Demonstrations, control_hz: float) -> tuple[NDArray[np.int64],
     duration_E = np.rint(length_E * SECOND / control_hz).astype(np.int64)
     end_E = SECOND + np.cumsum(duration_E) + PAUSE * np.arange(len(length_E))
     start_N = (end_E - duration_E)[shown.episode_N]
-    return start_N + np.rint(shown.step_N * SECOND / control_hz).astype(np.int64), end_E
+    return start_N + np.rint(shown.step_N.astype(np.int64) * SECOND / control_hz).astype(
+        np.int64
+    ), end_E
 
 
 def read(path: Path) -> tuple[Demonstrations, Origin]:
