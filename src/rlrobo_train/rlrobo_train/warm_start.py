@@ -9,6 +9,7 @@ learn is left to reinforcement learning.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from rlrobo_core.prompt import location_question
 from rlrobo_core.tasks import Task, make_task
 from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_policy.vlm import Vlm
+from rlrobo_sim import datasets
 from rlrobo_sim.demonstrations import Demonstrations, SpatialFrames, collect, spatial_frames
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_train.supervised import (
@@ -56,6 +58,9 @@ class WarmStartConfig:
     """Episodes of the expert; 0 leaves imitation out."""
     noise: float = 0.5
     """Standard deviation of the noise on the expert's executed actions, in full steps."""
+    demonstrations_from: Path | None = None
+    """A data set (LeRobot or rosbag2, see `demonstrations.py`) to imitate, all of it, instead of
+    `demonstrations` new episodes with `noise`."""
     imitation: LessonConfig = field(
         default_factory=lambda: LessonConfig(steps=55, batch_size=64, learning_rate=5e-4)
     )
@@ -99,6 +104,7 @@ def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, dict[str, float]]:
     """A policy after both stages, and what was measured on the way."""
     torch.manual_seed(config.seed)
     task = make_task(config.task, config.variant)
+    given = _given_demonstrations(config, task)  # refused now, not after the seeing stage
     policy = load_policy(
         config.model,
         task,
@@ -113,7 +119,7 @@ def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, dict[str, float]]:
     )
     try:
         measured = _see(config, policy, task, simulator)
-        _imitate(config, policy, task, simulator)
+        _imitate(config, policy, given or _new_demonstrations(config, task, simulator))
     finally:
         simulator.close()
     return policy, measured
@@ -141,12 +147,24 @@ def _see(
     return errors | {"seconds": time.monotonic() - started}
 
 
-def _imitate(
-    config: WarmStartConfig, policy: VlmPolicy, task: Task, simulator: MujocoSimulator
-) -> None:
+def _given_demonstrations(config: WarmStartConfig, task: Task) -> Demonstrations | None:
+    if config.demonstrations_from is None:
+        return None
+    shown, origin = datasets.read(config.demonstrations_from)
+    return datasets.fitting(shown, origin, task, config.cameras, config.image_size)
+
+
+def _new_demonstrations(
+    config: WarmStartConfig, task: Task, simulator: MujocoSimulator
+) -> Demonstrations | None:
     if not config.demonstrations:
+        return None
+    return collect(simulator, task, config.demonstrations, config.seed, config.noise)
+
+
+def _imitate(config: WarmStartConfig, policy: VlmPolicy, shown: Demonstrations | None) -> None:
+    if shown is None:
         return
-    shown = collect(simulator, task, config.demonstrations, config.seed, config.noise)
     print(f"imitation: {len(shown)} frames, expert success {shown.success_E.mean():.0%}")
     teach(
         policy.vlm,
@@ -180,13 +198,16 @@ class Arguments(WarmStartConfig):
 
 def main() -> None:
     arguments = tyro.cli(Arguments)
-    policy, measured = warm_start(arguments)
+    try:
+        policy, measured = warm_start(arguments)
+    except ValueError as error:
+        sys.exit(f"warm_start: {error}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     policy.vlm.model.half()  # half the bytes to ship; `load_vlm` reads it as float32
     policy.save(arguments.out)
-    config = asdict(arguments) | {"out": arguments.out.name}
-    recipe = {"config": config, "median_error_mm": measured}
-    (arguments.out / "warm_start.json").write_text(json.dumps(recipe, indent=2) + "\n")
+    recipe = {"config": asdict(arguments), "median_error_mm": measured}
+    text = json.dumps(recipe, indent=2, default=lambda path: path.name)
+    (arguments.out / "warm_start.json").write_text(text + "\n")
     print(f"wrote {arguments.out}")
 
 
