@@ -28,8 +28,10 @@ FRONT_THICKNESS = 0.016
 HANDLE_HALF_WIDTH = 0.04
 HANDLE_HEIGHT = 0.04
 HANDLE_THICKNESS = 0.014
+SLOT = 0.016
+"""Under the handle's bar [m]: too low for a finger, which would be caught in it."""
 GAP = 0.004
-"""Between drawer and cabinet, drawer and table [m]."""
+"""Between a drawer and its neighbour, drawer and table [m]."""
 WALL = 0.008
 
 MASS = 0.5
@@ -72,9 +74,8 @@ def _add_tray(drawer: mujoco.MjsBody, thing: SceneObject) -> None:
     _, half_y, half_z, travel = thing.size
     depth, width, height = travel / 2 + WALL, half_y - WALL, half_z - WALL
     thick = FRONT_THICKNESS / 2
-    _add_box(
-        drawer, (-thick, 0.0, -half_z + GAP / 2), (thick, half_y, half_z - GAP / 2), thing.rgba
-    )
+    front = (thick, half_y - GAP / 2, half_z - GAP / 2)
+    _add_box(drawer, (-thick, 0.0, -front[2]), front, thing.rgba)
     block = _add_box(drawer, (depth, 0.0, -half_z), (depth, width, height), thing.rgba)
     block.mass = MASS
     inside = (depth - WALL, width - WALL, 0.001)
@@ -82,11 +83,12 @@ def _add_tray(drawer: mujoco.MjsBody, thing: SceneObject) -> None:
 
 
 def _add_handle(drawer: mujoco.MjsBody, thing: SceneObject) -> None:
-    half = HANDLE_THICKNESS / 2
-    x, y, z = -FRONT_THICKNESS / 2, HANDLE_HALF_WIDTH - half, HANDLE_HEIGHT / 2
-    for side in (-y, y):
-        _add_box(drawer, (x, side, z), (half, half, z), thing.rgba)
-    _add_box(drawer, (x, 0.0, HANDLE_HEIGHT - half), (half, y, half), thing.rgba)
+    """A bar on two feet."""
+    x, half = -FRONT_THICKNESS / 2, HANDLE_THICKNESS / 2
+    for y in (half - HANDLE_HALF_WIDTH, HANDLE_HALF_WIDTH - half):
+        _add_box(drawer, (x, y, SLOT / 2), (half, half, SLOT / 2), thing.rgba)
+    middle, tall = (HANDLE_HEIGHT + SLOT) / 2, (HANDLE_HEIGHT - SLOT) / 2
+    _add_box(drawer, (x, 0.0, middle), (half, HANDLE_HALF_WIDTH, tall), thing.rgba)
 
 
 def _add_box(
