@@ -1,10 +1,15 @@
 """The tasks, by name."""
 
 from rlrobo_core.tasks.base import InitialScene, SceneObject, SceneState, Task
+from rlrobo_core.tasks.drawer import Drawer
 from rlrobo_core.tasks.pick_and_place import PickAndPlace
 from rlrobo_core.tasks.reach import Reach
 
-TASKS: dict[str, type[Task]] = {"reach": Reach, "pick_and_place": PickAndPlace}
+TASKS: dict[str, type[Task]] = {
+    "reach": Reach,
+    "pick_and_place": PickAndPlace,
+    "drawer": Drawer,
+}
 VARIANTS = ("default", "panda_gym")
 """`panda_gym`: the numbers of panda_gym 3.0.7. Each task's file says how its default differs."""
 
@@ -21,6 +26,7 @@ def make_task(name: str, variant: str = "default") -> Task:
 __all__ = [
     "TASKS",
     "VARIANTS",
+    "Drawer",
     "InitialScene",
     "PickAndPlace",
     "Reach",
