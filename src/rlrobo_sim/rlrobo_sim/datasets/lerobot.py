@@ -270,34 +270,53 @@ def read(path: Path) -> tuple[Demonstrations, Origin]:
             "actions is not known"
         )
     origin = Origin.from_json((path / ORIGIN).read_text(), path / ORIGIN)
-    files = sorted((path / "data").glob("*/*.parquet"))
-    tables = [_parquet(file) for file in files]
-    found = sum(len(table) for table in tables)
-    if found != info["total_frames"]:
-        raise ValueError(
-            f"{path} holds {found} of the {info['total_frames']} frames that {MARK} promises: "
-            "it is cut off, make it again"
-        )
-    return _demonstrations(path, origin, tables), origin
-
-
-def _demonstrations(path: Path, origin: Origin, tables: list[Any]) -> Demonstrations:
-    import pyarrow as pa
-
-    table = pa.concat_tables(tables)
-    tasks = _parquet(path / "meta/tasks.parquet")
-    words = dict(zip(tasks["task_index"].to_pylist(), tasks["task"].to_pylist(), strict=True))
+    _check_features(path, info.get("features", {}), origin)
+    table = _frames(path, info.get("total_frames"))
+    episode_N = _array(table["episode_index"])[:, 0]
+    success_E = np.zeros(info["total_episodes"], np.bool_)
+    success_E[episode_N[_array(table["next.success"])[:, 0]]] = True
     state_N8 = _array(table["observation.state"])
-    return Demonstrations(
+    shown = Demonstrations(
         image_NC=_images(path, origin, table),
         ee_pose_N=state_N8[:, :7].copy(),
         gripper_width_N=state_N8[:, 7].copy(),
-        instruction_N=tuple(words[number] for number in table["task_index"].to_pylist()),
+        instruction_N=_instructions(path, table),
         action_ND=_array(table["action"]),
-        episode_N=_array(table["episode_index"])[:, 0],
+        episode_N=episode_N,
         step_N=_array(table["frame_index"])[:, 0].astype(np.int32),
-        success_E=np.array(_parquet(path / EPISODES)["success"].to_pylist(), dtype=np.bool_),
+        success_E=success_E,
     )
+    return shown, origin
+
+
+def _check_features(path: Path, found: dict[str, dict[str, Any]], origin: Origin) -> None:
+    for name, wanted in features(origin).items():
+        known = found.get(name, {})
+        if (known.get("dtype"), known.get("shape")) != (wanted["dtype"], wanted["shape"]):
+            raise ValueError(
+                f"{path}: {MARK} and {ORIGIN} contradict each other in {name} "
+                f"({wanted['dtype']} of shape {wanted['shape']}); there are: {', '.join(found)}"
+            )
+
+
+def _frames(path: Path, promised: int | None) -> Any:
+    import pyarrow as pa
+
+    tables = [_parquet(file) for file in sorted((path / "data").glob("*/*.parquet"))]
+    found = sum(len(table) for table in tables)
+    if not found or found != promised:
+        raise ValueError(
+            f"{path} holds {found} of the {promised} frames that {MARK} promises: it is cut off, "
+            "make it again"
+        )
+    return pa.concat_tables(tables)
+
+
+def _instructions(path: Path, table: Any) -> tuple[str, ...]:
+    tasks = _parquet(path / "meta/tasks.parquet")
+    (text,) = [name for name in tasks.column_names if name != "task_index"]
+    words = dict(zip(tasks["task_index"].to_pylist(), tasks[text].to_pylist(), strict=True))
+    return tuple(words[number] for number in table["task_index"].to_pylist())
 
 
 def _images(path: Path, origin: Origin, table: Any) -> NDArray[np.uint8]:
