@@ -211,8 +211,8 @@ def test_large_sets_are_split(
     shown: Demonstrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow")
-    monkeypatch.setattr(datasets.lerobot, "MEGABYTES_PER_FILE", 0.02)
-    monkeypatch.setattr(datasets.lerobot, "FILES_PER_CHUNK", 2)
+    monkeypatch.setattr(datasets.lerobot.writer, "MEGABYTES_PER_FILE", 0.02)
+    monkeypatch.setattr(datasets.lerobot.writer, "FILES_PER_CHUNK", 2)
     datasets.write(shown, ORIGIN, tmp_path / "set", "lerobot")
     files = [str(f.relative_to(tmp_path / "set")) for f in (tmp_path / "set/data").rglob("*.p*")]
     assert {"data/chunk-000/file-001.parquet", "data/chunk-001/file-000.parquet"} <= set(files)
@@ -289,7 +289,7 @@ def test_an_interrupted_lerobot_set_is_none(
     shown: Demonstrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pyarrow")
-    monkeypatch.setattr(datasets.lerobot, "image_stats", lambda _: 1 / 0)
+    monkeypatch.setattr(datasets.lerobot.writer, "image_stats", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         datasets.write(shown, ORIGIN, tmp_path / "set", "lerobot")
     with pytest.raises(ValueError, match="is no data set"):
@@ -358,3 +358,17 @@ def test_a_foreign_or_truncated_bag_is_refused(rosbag: Path, tmp_path: Path) -> 
     storage.write_bytes(storage.read_bytes()[:-1000])
     with pytest.raises(ValueError, match=f"bag {rosbag} cannot be read, it may be cut off"):
         datasets.read(rosbag)
+
+
+def test_frames_whose_stamps_do_not_pair_are_refused(rosbag: Path, tmp_path: Path) -> None:
+    """As in a recording that lost a message."""
+    from rosbags.rosbag2 import Reader
+
+    from rlrobo_core.bag import BagWriter, bag_facts
+
+    with Reader(rosbag) as reader, BagWriter(tmp_path / "lossy", bag_facts(rosbag)) as writer:
+        for number, (topic, stamp, cdr) in enumerate(reader.messages()):
+            if number != 30:
+                writer.write_bytes(topic.topic, topic.msgtype, cdr, stamp)
+    with pytest.raises(ValueError, match=r"the stamps of /\S+ and /action do not pair"):
+        datasets.read(tmp_path / "lossy")
