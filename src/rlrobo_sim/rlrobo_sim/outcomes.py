@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.tasks import SceneState, Task
 from rlrobo_core.types import Observations, Outcomes
+
+REWARDS = ("dense", "sparse")
+
+
+def reward_weights(task: Task, reward: str) -> dict[str, float]:
+    """`dense`: the task's own weights; `sparse`: 1 for success, 0 for everything else.
+    ValueError names the choices, or says that the task has no success to reward."""
+    if reward not in REWARDS:
+        raise ValueError(f"unknown reward {reward!r}; choose one of: {', '.join(REWARDS)}")
+    if reward == "dense":
+        return dict(task.reward_weights)
+    none = dict.fromkeys(task.reward_weights, 0.0)
+    return merge_weights(task, none | {"success": 1.0})
 
 
 def merge_weights(task: Task, replaced: Mapping[str, float]) -> dict[str, float]:
@@ -58,6 +72,12 @@ def judge(
         success_M=success_M,
         chosen_M=np.ones(len(step_M), dtype=bool),
     )
+
+
+def select(outcomes: Outcomes, keep_M: NDArray[np.bool_]) -> Outcomes:
+    """Those of the actions where `keep_M` is true."""
+    rows = {f.name for f in fields(Outcomes)} - {"reward_term_names"}
+    return replace(outcomes, **{name: getattr(outcomes, name)[keep_M] for name in rows})
 
 
 def no_outcomes(weights: Mapping[str, float]) -> Outcomes:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import tyro
 
-from rlrobo_core.prompt import instruction_prompt, location_question
+from rlrobo_core.prompt import location_question
 from rlrobo_core.tasks import Task, make_task
 from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_policy.vlm import Vlm
@@ -41,11 +41,15 @@ from rlrobo_train.supervised import (
 @dataclass(frozen=True, slots=True)
 class WarmStartConfig:
     task: str = "reach"
+    variant: str = "default"
+    """The task's numbers: our own (default), or panda_gym's."""
     model: str = "tiny"
     codec: str = "tokens"
     image_size: int = 112
     """[px]"""
     cameras: tuple[str, ...] = ("front",)
+    proprioception: bool = False
+    """Whether an instruction's prompt tells where the gripper is and how far it is open."""
     seed: int = 0
     frames: int = 16000
     """Images of the seeing stage; 0 leaves it out."""
@@ -58,7 +62,7 @@ class WarmStartConfig:
     """A data set (LeRobot or rosbag2, see `demonstrations.py`) to imitate, all of it, instead of
     `demonstrations` new episodes with `noise`."""
     imitation: LessonConfig = field(
-        default_factory=lambda: LessonConfig(steps=45, batch_size=64, learning_rate=5e-4)
+        default_factory=lambda: LessonConfig(steps=55, batch_size=64, learning_rate=5e-4)
     )
 
 
@@ -67,7 +71,8 @@ def seeing_lesson(vlm: Vlm, frames: SpatialFrames) -> Lesson:
     places = {"gripper": frames.ee_pose_N} | frames.object_pose
     n = len(frames)
     return Lesson(
-        image_NC=np.concatenate([frames.image_NC] * len(places)),
+        image_KC=frames.image_NC,
+        image_of_N=np.tile(np.arange(n), len(places)),
         text_N=tuple(location_question(name) for name in places for _ in range(n)),
         answer_ND=normalise_place(np.concatenate([pose[:, :3] for pose in places.values()])),
         codec=place_codec(),
@@ -78,8 +83,9 @@ def seeing_lesson(vlm: Vlm, frames: SpatialFrames) -> Lesson:
 def imitation_lesson(policy: VlmPolicy, shown: Demonstrations) -> Lesson:
     """What the expert would do, seen from where its noisy actions led."""
     return Lesson(
-        image_NC=shown.image_NC,
-        text_N=tuple(map(instruction_prompt, shown.instruction_N)),
+        image_KC=shown.image_NC,
+        image_of_N=np.arange(len(shown)),
+        text_N=policy.prompts(shown.instruction_N, shown.ee_pose_N, shown.gripper_width_N),
         answer_ND=shown.action_ND,
         codec=policy.codec,
         token_V=policy.token_V.cpu(),
@@ -97,10 +103,16 @@ def place_error_mm(vlm: Vlm, lesson: Lesson) -> dict[str, float]:
 def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, dict[str, float]]:
     """A policy after both stages, and what was measured on the way."""
     torch.manual_seed(config.seed)
-    task = make_task(config.task)
+    task = make_task(config.task, config.variant)
     given = _given_demonstrations(config, task)  # refused now, not after the seeing stage
     policy = load_policy(
-        config.model, task, config.codec, config.cameras, config.image_size, config.seed
+        config.model,
+        task,
+        config.codec,
+        config.cameras,
+        config.image_size,
+        config.seed,
+        proprioception=config.proprioception,
     )
     simulator = MujocoSimulator(
         task, num_worlds=64, image_size=config.image_size, cameras=config.cameras
@@ -123,7 +135,7 @@ def _see(
     print(f"seeing: {config.frames} frames rendered in {time.monotonic() - started:.0f} s")
     teach(
         policy.vlm,
-        seeing_lesson(policy.vlm, frames),
+        [seeing_lesson(policy.vlm, frames)],
         config.seeing,
         config.seed,
         Reporter("seeing"),
@@ -156,7 +168,7 @@ def _imitate(config: WarmStartConfig, policy: VlmPolicy, shown: Demonstrations |
     print(f"imitation: {len(shown)} frames, expert success {shown.success_E.mean():.0%}")
     teach(
         policy.vlm,
-        imitation_lesson(policy, shown),
+        [imitation_lesson(policy, shown)],
         config.imitation,
         config.seed,
         Reporter("imitation"),

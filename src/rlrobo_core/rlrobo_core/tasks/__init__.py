@@ -1,9 +1,15 @@
 """The tasks, by name."""
 
 from rlrobo_core.tasks.base import InitialScene, SceneObject, SceneState, Task
+from rlrobo_core.tasks.drawer import Drawer
+from rlrobo_core.tasks.pick_and_place import PickAndPlace
 from rlrobo_core.tasks.reach import Reach
 
-TASKS: dict[str, type[Task]] = {"reach": Reach}
+TASKS: dict[str, type[Task]] = {
+    "reach": Reach,
+    "pick_and_place": PickAndPlace,
+    "drawer": Drawer,
+}
 VARIANTS = ("default", "panda_gym")
 """`panda_gym`: the numbers of panda_gym 3.0.7. Each task's file says how its default differs."""
 
@@ -17,4 +23,15 @@ def make_task(name: str, variant: str = "default") -> Task:
     return TASKS[name]() if variant == "default" else TASKS[name].panda_gym()
 
 
-__all__ = ["TASKS", "VARIANTS", "InitialScene", "SceneObject", "SceneState", "Task", "make_task"]
+__all__ = [
+    "TASKS",
+    "VARIANTS",
+    "Drawer",
+    "InitialScene",
+    "PickAndPlace",
+    "Reach",
+    "SceneObject",
+    "SceneState",
+    "Task",
+    "make_task",
+]

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.tasks import InitialScene, SceneState, Task
+from rlrobo_core.tasks.base import closed
 from rlrobo_sim.mujoco import panda
+from rlrobo_sim.mujoco.cabinet import opening_direction
 from rlrobo_sim.mujoco.colors import ObjectColors
 from rlrobo_sim.mujoco.ik import ArmKinematics
 from rlrobo_sim.mujoco.randomization import Randomizer, Ranges
@@ -23,21 +25,9 @@ from rlrobo_sim.mujoco.rendering import CameraRig, RigConfig
 from rlrobo_sim.mujoco.robots import make_robot
 from rlrobo_sim.mujoco.scene import CAMERAS, MAX_TIMESTEP, build_kinematics, build_scene
 from rlrobo_sim.mujoco.workspace import clip_to_reach
-from rlrobo_sim.simulator import WorldIds
+from rlrobo_sim.simulator import UnstableWorlds, WorldIds
 
 Array = NDArray[np.float64]
-
-
-class UnstableWorlds(RuntimeError):
-    """The physics of some worlds diverged. They were put back to where the step began and
-    keep finite state; the other worlds of the call were stepped."""
-
-    def __init__(self, worlds: NDArray[np.int64]) -> None:
-        self.worlds = worlds
-        super().__init__(
-            f"the simulation became unstable in worlds {worlds.tolist()}; they are back in the "
-            "state before the step: reset them, and check masses, sizes and targets of the task"
-        )
 
 
 class MujocoSimulator:
@@ -120,6 +110,10 @@ class MujocoSimulator:
             pose_M = _poses(scenes, name)
             self._mocap_pos[ids, pad] = pose_M[:, :3]
             self._mocap_quat[ids, pad] = _xyzw_to_wxyz(pose_M)[:, 3:]
+        for name, slide in scene.drawers.items():
+            pose_M = _poses(scenes, name)
+            self._mocap_pos[ids, slide.mocap] = pose_M[:, :3]
+            self._mocap_quat[ids, slide.mocap] = _xyzw_to_wxyz(pose_M)[:, 3:]
         self._colors.reset(ids, scenes)
         if self._randomizer is not None:
             self._randomizer.apply(ids, self._randomizer.draw(seeds))
@@ -180,6 +174,15 @@ class MujocoSimulator:
                 np.concatenate([self._mocap_pos[ids, ball], quat_M], axis=1)
             )
             object_velocity[name] = np.zeros((len(ids), 3))
+        for name, slide in scene.drawers.items():
+            closed_M = np.concatenate(
+                [self._mocap_pos[ids, slide.mocap], self._mocap_quat[ids, slide.mocap]], axis=1
+            )
+            out_M = opening_direction(closed_M[:, 3:])
+            object_pose[closed(name)] = _wxyz_to_xyzw(closed_M)
+            object_pose[name] = object_pose[closed(name)].copy()
+            object_pose[name][:, :3] += self._qpos[ids, slide.qpos, None] * out_M
+            object_velocity[name] = self._qvel[ids, slide.qvel, None] * out_M
         tool_M = np.concatenate([self._tcp_position[ids], self._tcp_quat[ids]], axis=1)
         return SceneState(
             ee_pose_N=_wxyz_to_xyzw(tool_M),
