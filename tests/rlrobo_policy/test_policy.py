@@ -52,6 +52,35 @@ def policy() -> VlmPolicy:
     return load_policy(str(shipped_checkpoint("reach")), REACH)
 
 
+def test_it_acts_for_the_requests_task_whatever_the_shift(policy: VlmPolicy) -> None:
+    slow = replace(REACH, name="slow", max_step=REACH.max_step / 2)
+    several = VlmPolicy(policy.vlm, REACH, policy.spec, others=[slow])
+    asked = batch()
+    target, shifted, slower = (
+        several.act(replace(asked, request=replace(asked.request, task=task))).target_M
+        for task in ("reach", "reach+camera", "slow")
+    )
+    from_M = asked.observations.ee_pose_N[asked.observations.row_M, :3]
+    np.testing.assert_array_equal(target, shifted)
+    np.testing.assert_allclose(slower[:, :3] - from_M, (target[:, :3] - from_M) / 2, atol=1e-6)
+    with pytest.raises(ValueError, match=r"task 'stack', but .* started with reach, slow"):
+        several.act(replace(asked, request=replace(asked.request, task="stack")))
+
+
+def test_a_task_of_fewer_dimensions_takes_the_first_of_an_action() -> None:
+    grasp = replace(REACH, name="grasp", action_dims=("x", "y", "z", "gripper"))
+    several = load_policy("tiny", grasp, others=[REACH])
+    asked = batch()
+    actions = {
+        task: several.act(replace(asked, request=replace(asked.request, task=task)))
+        for task in ("grasp", "reach")
+    }
+    target, held = actions["grasp"].target_M, actions["reach"].target_M
+    assert actions["reach"].token_MT.shape == (6, 4)
+    np.testing.assert_array_equal(target[:, :7], held[:, :7])
+    assert (held[:, 7] == REACH.hold_width).all() and (target[:, 7] != REACH.hold_width).any()
+
+
 def test_one_action_for_each_rollout_in_order(policy: VlmPolicy) -> None:
     asked = batch()
     actions = policy.act(asked)

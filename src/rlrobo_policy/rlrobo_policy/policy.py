@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from rlrobo_core.codec import end_effector_target, make_codec
 from rlrobo_core.prompt import instruction_prompt
+from rlrobo_core.shifts import parse_task
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_policy.inputs import PromptEncoder
@@ -106,12 +107,13 @@ class VlmPolicy:
         return tuple(instruction_prompt(*it, self.spec.proprioception) for it in seen)
 
     def _task_of(self, request: RolloutRequest) -> Task:
-        if request.task not in self.tasks:
+        name, _ = parse_task(request.task)
+        if name not in self.tasks:
             raise ValueError(
-                f"the request is for task {request.task!r}, but this policy was started with "
+                f"the request is for task {name!r}, but this policy was started with "
                 f"{', '.join(self.tasks)}; start policy and trainer with the same task:="
             )
-        return self.tasks[request.task]
+        return self.tasks[name]
 
     def _uniform(
         self, batch: ObservationBatch, rows: NDArray[np.intp], shape: tuple[int, int, int]
