@@ -4,10 +4,12 @@ from rlrobo_core.tasks.base import InitialScene, SceneObject, SceneState, Task
 from rlrobo_core.tasks.drawer import Drawer
 from rlrobo_core.tasks.pick_and_place import PickAndPlace
 from rlrobo_core.tasks.reach import Reach
+from rlrobo_core.tasks.slide import Slide
 
 TASKS: dict[str, type[Task]] = {
     "reach": Reach,
     "pick_and_place": PickAndPlace,
+    "slide": Slide,
     "drawer": Drawer,
 }
 VARIANTS = ("default", "panda_gym")
@@ -32,6 +34,7 @@ __all__ = [
     "Reach",
     "SceneObject",
     "SceneState",
+    "Slide",
     "Task",
     "make_task",
 ]

@@ -17,6 +17,7 @@ from rlrobo_core.tasks import SceneState, Task
 from rlrobo_sim.experts.drawer import drawer
 from rlrobo_sim.experts.pick_and_place import pick_and_place
 from rlrobo_sim.experts.reach import reach
+from rlrobo_sim.experts.slide import slide
 
 Expert = Callable[[Task, SceneState], NDArray[np.float64]]
 """f64[N, D], normalised actions as in `rlrobo_core.codec`."""
@@ -24,6 +25,7 @@ Expert = Callable[[Task, SceneState], NDArray[np.float64]]
 EXPERTS: dict[str, Expert] = {
     "reach": reach,
     "pick_and_place": pick_and_place,
+    "slide": slide,
     "drawer": drawer,
 }
 
