@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.tasks import SceneState, Task
-from rlrobo_core.tasks.slide import BEHIND, GRAVITY, PUSH_HEIGHT, behind
+from rlrobo_core.tasks.slide import GRAVITY, PUSH_HEIGHT, behind
 from rlrobo_sim.experts.carrying import go
 
 Array = NDArray[np.float64]
@@ -19,17 +19,25 @@ PUSHABLE_ASIDE = 0.02
 """[m] across: within it, the puck slips between the fingers by itself."""
 PUSHABLE_HEIGHT = 0.015
 """[m] over `PUSH_HEIGHT`: higher, and the fingers may slip over the puck."""
+PUSHABLE_GAP = (0.02, 0.16)
+"""[m], puck ahead of the tool: nearer, and the fingers are over it."""
+TOUCHING = 0.042
+"""[m], puck ahead of the tool: 32 mm when both fingers touch it."""
+FASTER = 0.2
+"""[m/s], than the puck at most: it is pushed, not hit."""
 ENOUGH = 0.015
 """[m], how far from the middle of the pad a puck may stop: it is left alone."""
 
 
 def slide(task: Task, state: SceneState) -> NDArray[np.float64]:
     tool_N3 = state.ee_pose_N[:, :3]
-    from_start_N3 = tool_N3 - behind(state)
-    behind_N = np.abs(from_start_N3[:, 0]) < 0.7 * BEHIND
-    beside_N = np.abs(from_start_N3[:, 1]) < PUSHABLE_ASIDE
-    low_N = from_start_N3[:, 2] < PUSHABLE_HEIGHT
-    ready_N = behind_N & beside_N & low_N
+    ahead_N, aside_N = _puck_from_tool(state)
+    ready_N = (
+        (ahead_N > PUSHABLE_GAP[0])
+        & (ahead_N < PUSHABLE_GAP[1])
+        & (np.abs(aside_N) < PUSHABLE_ASIDE)
+        & (tool_N3[:, 2] < PUSH_HEIGHT + PUSHABLE_HEIGHT)
+    )
     move_N3 = np.where(ready_N[:, None], push(task, state), go(task, tool_N3, behind(state)))
     return np.where((task.miss(state) < ENOUGH)[:, None], 0.0, move_N3)
 
@@ -39,11 +47,21 @@ def push(task: Task, state: SceneState) -> Array:
     puck_N2 = state.object_pose["puck"][:, :2]
     way_N2 = state.object_pose["target"][:, :2] - puck_N2
     distance_N = np.linalg.norm(way_N2, axis=-1)
-    step_N = release_speed(task, distance_N) / task.control_hz
-    move_N2 = way_N2 * (step_N / np.maximum(distance_N, 1e-6))[:, None]
-    move_N2[:, 1] += puck_N2[:, 1] - state.ee_pose_N[:, 1]
+    speed_N = np.linalg.norm(state.object_velocity["puck"][:, :2], axis=-1)
+    speed_N = np.minimum(release_speed(task, distance_N), speed_N + FASTER)
+    move_N2 = way_N2 * (speed_N / np.maximum(distance_N, 1e-6) / task.control_hz)[:, None]
+    ahead_N, aside_N = _puck_from_tool(state)
+    move_N2[:, 1] = np.where(ahead_N < TOUCHING, move_N2[:, 1], 0.0) + aside_N
     lift_N = PUSH_HEIGHT - state.ee_pose_N[:, 2]
     return _shorten(np.column_stack([move_N2, lift_N]) / task.max_step)
+
+
+def _puck_from_tool(state: SceneState) -> tuple[Array, Array]:
+    """f64[N], f64[N] [m]: how far ahead of the tool, on the way to the pad, and aside."""
+    puck_N7, goal_N7 = state.object_pose["puck"], state.object_pose["target"]
+    offset_N2 = (puck_N7 - state.ee_pose_N)[:, :2]
+    forwards_N = np.where(goal_N7[:, 0] >= puck_N7[:, 0], 1.0, -1.0)
+    return forwards_N * offset_N2[:, 0], offset_N2[:, 1]
 
 
 def release_speed(task: Task, distance_N: Array) -> Array:

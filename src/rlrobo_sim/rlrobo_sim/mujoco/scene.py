@@ -88,6 +88,8 @@ class Scene:
 def build_scene(task: Task, spec: mujoco.MjSpec, image_size: int, timestep: float) -> Scene:
     """Complete `spec`, which holds the bare robot, to the scene of `task`."""
     _set_options(spec, image_size, timestep)
+    if any(thing.shape == "cylinder" for thing in task.objects):
+        _set_pucks_options(spec)
     _add_control(spec)
     _add_table_and_lights(spec)
     _add_cameras(spec)
@@ -109,8 +111,8 @@ def build_kinematics(spec: mujoco.MjSpec) -> mujoco.MjModel:
 
 def _set_options(spec: mujoco.MjSpec, image_size: int, timestep: float) -> None:
     spec.option.timestep = timestep
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     visual = spec.visual
     visual.global_.offwidth = image_size
     visual.global_.offheight = image_size
@@ -125,6 +127,15 @@ def _set_options(spec: mujoco.MjSpec, image_size: int, timestep: float) -> None:
     visual.headlight.ambient = (0.3, 0.3, 0.3)
     visual.headlight.diffuse = (0.2, 0.2, 0.2)
     visual.headlight.specular = (0.0, 0.0, 0.0)
+
+
+def _set_pucks_options(spec: mujoco.MjSpec) -> None:
+    """What pucks need, which are cylinders, and what costs others time. Under the pyramidal cone a
+    puck that slides at 45 degrees to x goes 1.4 times as far as along x, and in a curve. MuJoCo
+    4.0's own convex collision takes a box's edge against a cylinder for its face, with the face's
+    normal, so that fingers could not push aside; libccd's normal is right."""
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_NATIVECCD
 
 
 def _add_tcp(spec: mujoco.MjSpec) -> None:
