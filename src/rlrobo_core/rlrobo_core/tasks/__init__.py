@@ -18,4 +18,13 @@ def make_task(name: str, variant: str = "default") -> Task:
     return TASKS[name]() if variant == "default" else TASKS[name].panda_gym()
 
 
-__all__ = ["TASKS", "VARIANTS", "Drawer", "InitialScene", "SceneObject", "SceneState", "Task", "make_task"]
+__all__ = [
+    "TASKS",
+    "VARIANTS",
+    "Drawer",
+    "InitialScene",
+    "SceneObject",
+    "SceneState",
+    "Task",
+    "make_task",
+]

@@ -27,9 +27,9 @@ OPENS_TO = -np.pi / 2
 """Yaw [rad] at which a drawer, which slides along its -x, comes out to the robot's left: so the
 front camera sees its coloured front and how far it is open, and the fingers, which close along
 y, can take the handle's bar between them."""
-GRASP_HEIGHT = 0.02
-"""Of the tool over the handle's foot [m], where both fingers are beside the bar, their tips above
-the cabinet's top."""
+GRASP = np.array([0.0, 0.0, 0.02])
+"""From the handle's foot to where the tool takes it [m]: both fingers beside the bar, their tips
+above the cabinet's top."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Drawer:
     name: str = "drawer"
     action_dims: tuple[str, ...] = ("x", "y", "z", "gripper")
     hold_width: float = 0.08
-    max_steps: int = 20
+    max_steps: int = 15
     control_hz: float = 10.0
     max_step: float = 0.05
     travel: float = 0.16
@@ -131,7 +131,7 @@ class Drawer:
 def grasp_offset(state: SceneState) -> Array:
     """f64[N, 3], from the tool to where it takes the handle of the drawer that is meant [m]."""
     offset_N3 = state.object_pose["drawer"][:, :3] - state.ee_pose_N[:, :3]
-    return offset_N3 + (0.0, 0.0, GRASP_HEIGHT)
+    return offset_N3 + GRASP
 
 
 def pull_direction(pose_N: Array) -> Array:
