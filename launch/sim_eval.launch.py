@@ -2,9 +2,14 @@
 
 from launch import LaunchDescription
 from rlrobo.graph import Argument, environment, required, respawned
-from rlrobo_core.tasks import TASKS
+from rlrobo_core.tasks import TASKS, VARIANTS
 
-TASK = Argument("task", "reach", "what to do", choices=tuple(TASKS))
+TASK = Argument(
+    "task",
+    "reach",
+    f"what to do: {', '.join(TASKS)}; several with commas between them; rlrobo4; all",
+)
+VARIANT = Argument("variant", "default", "the tasks' numbers: our own or panda_gym's", VARIANTS)
 MODEL = Argument("model", "tiny", "tiny, or a Hugging Face id or directory of a Qwen2.5-VL")
 CHECKPOINT = Argument(
     "checkpoint", "", "what to evaluate; empty: tiny's shipped one, or the bare model"
@@ -14,14 +19,18 @@ DEVICE = Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, …
 NUM_ENVS = Argument("num_envs", 16, "environments side by side")
 IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
 CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")
+PROPRIOCEPTION = Argument(
+    "proprioception", False, "tell the policy in words where the gripper is and how far open"
+)
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
 ROBOT = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
 EPISODES = Argument("episodes", 200, "how many")
 SEED = Argument("seed", 0, "which held-out episodes")
 OUT = Argument("out", "", "where eval.json and the video go; empty: a new folder in runs/")
 NAMESPACE = Argument("namespace", "eval", "apart from a training that runs at the same time")
-MODELLING = [TASK, MODEL, CHECKPOINT, CODEC, DEVICE, IMAGE_SIZE, CAMERAS]
-SCENE = [TASK, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
+SEEING = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION]
+MODELLING = [TASK, VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, *SEEING]
+SCENE = [TASK, VARIANT, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 
 def generate_launch_description() -> LaunchDescription:

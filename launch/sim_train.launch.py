@@ -10,9 +10,17 @@
 
 from launch import LaunchDescription
 from rlrobo.graph import NAMESPACE, Argument, environment, required, respawned
-from rlrobo_core.tasks import TASKS
+from rlrobo_core.tasks import TASKS, VARIANTS
 
-TASK = Argument("task", "reach", "what to learn", choices=tuple(TASKS))
+TASK = Argument(
+    "task",
+    "reach",
+    f"what to learn: {', '.join(TASKS)}; several with commas between them; rlrobo4; all",
+)
+VARIANT = Argument("variant", "default", "the tasks' numbers: our own or panda_gym's", VARIANTS)
+REWARD = Argument(
+    "reward", "dense", "dense: each task's terms; sparse: 1 for success", ("dense", "sparse")
+)
 MODEL = Argument("model", "tiny", "tiny, or a Hugging Face id or directory of a Qwen2.5-VL")
 CHECKPOINT = Argument(
     "checkpoint", "", "start from this checkpoint; empty: tiny's shipped one, or the bare model"
@@ -25,6 +33,9 @@ NUM_ENVS = Argument("num_envs", 256, "environments side by side; a multiple of g
 GROUP_SIZE = Argument("group_size", 8, "rollouts, or branches, that are compared with each other")
 IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
 CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")
+PROPRIOCEPTION = Argument(
+    "proprioception", False, "tell the policy in words where the gripper is and how far open"
+)
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
 ROBOT = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
 TRAINING = [
@@ -49,8 +60,9 @@ TRAINING = [
     Argument("episodes", 200, "episodes of an evaluation"),
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
 ]
-MODELLING = [TASK, MODEL, CHECKPOINT, CODEC, DEVICE, LORA_RANK, IMAGE_SIZE, CAMERAS, SEED]
-SCENE = [TASK, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE]
+SEEING = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION]
+MODELLING = [TASK, VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, LORA_RANK, *SEEING, SEED]
+SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 
 def generate_launch_description() -> LaunchDescription:

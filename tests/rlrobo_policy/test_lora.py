@@ -53,6 +53,8 @@ def group(policy: VlmPolicy) -> RolloutGroup:
     decision = Decision(
         image_C=images()[0],
         instruction="reach the green ball",
+        ee_pose=np.zeros(7, np.float32),
+        gripper_width=0.0,
         step=0,
         rollout_S=np.arange(SAMPLES),
         token_ST=policy.token_V[index[0]].numpy(),

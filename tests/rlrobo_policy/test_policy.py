@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rlrobo_core.tasks import make_task
+from rlrobo_core.tasks import Reach, Task, make_task
 from rlrobo_core.types import ObservationBatch, Observations, Outcomes, PolicyUpdate, RolloutRequest
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
+from rlrobo_policy.spec import PolicySpec
 
 REACH = make_task("reach")
 
@@ -125,6 +127,70 @@ def test_weights_that_are_not_whole_are_refused(
 def test_a_checkpoint_of_another_action_space_is_refused() -> None:
     with pytest.raises(ValueError, match=r"codec is 'tokens' there and 'words' here"):
         load_policy(str(shipped_checkpoint("reach")), REACH, codec="words")
+
+
+@dataclass(frozen=True)
+class Grasp(Reach):
+    """Reach's observations; the policy commands the fingers too."""
+
+    action_dims: tuple[str, ...] = ("x", "y", "z", "gripper")
+
+
+def saved(path: Path, task: Task, model: str = "tiny", **options: Any) -> str:
+    """A checkpoint: of random weights, or of what another one has become."""
+    path.mkdir(exist_ok=True)
+    load_policy(model, task, **options).save(path)
+    return str(path)
+
+
+def test_a_checkpoint_serves_a_task_that_its_dimensions_begin_with(tmp_path: Path) -> None:
+    checkpoint, asked = saved(tmp_path, Grasp()), batch(temperature=0.0)
+    four, three = (load_policy(checkpoint, task).act(asked) for task in (Grasp(), REACH))
+    assert (four.token_MT.shape[1], three.token_MT.shape[1]) == (4, 3)
+    assert np.array_equal(four.token_MT[:, :3], three.token_MT)
+    assert np.allclose(four.logprob_MT[:, :3], three.logprob_MT, atol=1e-5)
+    assert np.array_equal(four.target_M[:, :7], three.target_M[:, :7])
+
+
+def test_what_it_is_trained_on_is_what_is_saved(tmp_path: Path) -> None:
+    narrower = saved(tmp_path / "3", REACH, saved(tmp_path / "4", Grasp()))
+    load_policy(narrower, REACH)
+    with pytest.raises(ValueError, match=r"action_dims is \('x', 'y', 'z'\) there and .*gripper"):
+        load_policy(narrower, Grasp())
+
+
+def test_other_dimensions_are_not_the_first_ones(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, Grasp())
+    with pytest.raises(ValueError, match=r"action_dims"):
+        load_policy(checkpoint, Grasp(action_dims=("y", "z")))
+
+
+def test_the_vocabulary_of_words_depends_on_the_dimensions(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, Grasp(), codec="words")
+    with pytest.raises(ValueError, match=r"num_symbols is 9 there and 7 here; action_dims is"):
+        load_policy(checkpoint, REACH, codec="words")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_checkpoint_knows_whether_it_was_told_the_posture(tmp_path: Path, there: bool) -> None:
+    checkpoint = saved(tmp_path, REACH, proprioception=there)
+    load_policy(checkpoint, REACH, proprioception=there)
+    with pytest.raises(ValueError, match=f"proprioception is {there} there and {not there} here"):
+        load_policy(checkpoint, REACH, proprioception=not there)
+
+
+def test_a_checkpoint_from_before_proprioception_was_told_nothing() -> None:
+    spec = PolicySpec.load(shipped_checkpoint("reach"))
+    assert spec is not None and not spec.proprioception
+
+
+@pytest.mark.parametrize("proprioception", [False, True])
+def test_only_a_policy_that_is_told_the_posture_acts_on_it(proprioception: bool) -> None:
+    policy = load_policy("tiny", REACH, proprioception=proprioception)
+    here, there = batch(), batch()
+    there.observations.ee_pose_N[:, 1] += 0.1
+    same = np.array_equal(policy.act(here).logprob_MT, policy.act(there).logprob_MT)
+    assert same != proprioception
 
 
 def test_words_act_too() -> None:

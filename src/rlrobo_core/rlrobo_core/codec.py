@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.tasks import Task
+from rlrobo_core.tasks.grasping import MAX_GRIPPER_WIDTH
 
 Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.integer[Any]]
 
 TOOL_DOWN = np.array([1.0, 0.0, 0.0, 0.0], dtype=np.float32)
 """Quaternion xyzw of the tool pointing straight down, x forward (base frame)."""
-MAX_GRIPPER_WIDTH = 0.08
-"""Franka Hand, fully open [m]."""
 
 
 class ActionCodec(Protocol):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
-from rlrobo_core.tasks import make_task
+from rlrobo_core.task_set import make_tasks, widest_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.policy import Policy, load_policy
 
@@ -19,7 +19,10 @@ class PolicyConfig:
     """The node's parameters."""
 
     task: str = "reach"
-    """Task whose action dimensions the policy commands."""
+    """Task whose action dimensions the policy commands; several with commas between them,
+    rlrobo4, or all."""
+    variant: Literal["default", "panda_gym"] = "default"
+    """The tasks' numbers: our own, or panda_gym's."""
     model: str = "tiny"
     """Model to start from: tiny, or a Hugging Face id or directory of a Qwen2.5-VL."""
     checkpoint: str = ""
@@ -29,6 +32,8 @@ class PolicyConfig:
     """How actions are written: tokens, words."""
     cameras: tuple[str, ...] = ("front",)
     """Cameras that the policy sees."""
+    proprioception: bool = False
+    """Whether the prompt tells where the gripper is and how far it is open."""
     image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
     device: str = "cpu"
@@ -109,15 +114,18 @@ def asks_the_same(one: ObservationBatch, other: ObservationBatch) -> bool:
 
 
 def make_policy(config: PolicyConfig) -> Policy:
+    tasks = make_tasks(config.task, config.variant).values()
     return load_policy(
         config.checkpoint or config.model,
-        make_task(config.task),
+        widest_task(tasks),
         config.codec,
         config.cameras,
         config.image_size,
         config.seed,
         config.device,
         config.lora_rank,
+        proprioception=config.proprioception,
+        others=tasks,
     )
 
 

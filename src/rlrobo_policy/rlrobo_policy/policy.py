@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from rlrobo_core.codec import end_effector_target, make_codec
 from rlrobo_core.prompt import instruction_prompt
 from rlrobo_core.tasks import Task
-from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
+from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_policy.inputs import PromptEncoder
 from rlrobo_policy.lora import train_adapter
 from rlrobo_policy.spec import PolicySpec
@@ -39,8 +40,13 @@ class Policy(Protocol):
 class VlmPolicy:
     """A vision-language model that writes actions as tokens of a codec."""
 
-    def __init__(self, vlm: Vlm, task: Task, spec: PolicySpec, seed: int = 0):
+    def __init__(
+        self, vlm: Vlm, task: Task, spec: PolicySpec, seed: int = 0, others: Iterable[Task] = ()
+    ):
+        """`task` is the one whose action space the policy has. Of `others`, which the policy
+        acts for as well, the action dimensions are the first of its own."""
         self.vlm, self.task, self.spec, self.seed = vlm, task, spec, seed
+        self.tasks = {it.name: it for it in (task, *others)}
         self.codec = make_codec(spec.codec, task)
         self.encode_prompts = PromptEncoder(vlm)
         self.device = vlm.model.device
@@ -50,6 +56,7 @@ class VlmPolicy:
 
     def act(self, batch: ObservationBatch) -> ActionBatch:
         obs, request = batch.observations, batch.request
+        task = self._task_of(request)
         total, tokens = int(obs.samples_N.sum()), self.codec.num_tokens
         index_MT = np.empty((total, tokens), np.int64)
         logprob_MT = np.empty((total, tokens), np.float32)
@@ -60,7 +67,11 @@ class VlmPolicy:
             uniform_NST = self._uniform(batch, rows, (len(rows), int(samples), tokens))
             inputs = self.encode_prompts(
                 obs.image_NC[rows],
-                tuple(instruction_prompt(obs.instruction_N[row]) for row in rows),
+                self.prompts(
+                    [obs.instruction_N[row] for row in rows],
+                    obs.ee_pose_N[rows],
+                    obs.gripper_width_N[rows],
+                ),
             )
             index_NST, logprob_NST = sample_actions(
                 self.vlm.model,
@@ -81,10 +92,26 @@ class VlmPolicy:
             step_M=obs.step_N[row_M],
             token_MT=self.token_V.cpu().numpy()[index_MT].astype(np.int32),
             logprob_MT=logprob_MT,
-            target_M=end_effector_target(
-                self.task, obs.ee_pose_N[row_M], self.codec.decode(index_MT)
-            ),
+            target_M=end_effector_target(task, obs.ee_pose_N[row_M], self.codec.decode(index_MT)),
         )
+
+    def prompts(
+        self,
+        instruction_N: Sequence[str],
+        ee_pose_N: NDArray[np.float32],
+        gripper_width_N: NDArray[np.float32],
+    ) -> tuple[str, ...]:
+        """The words beside the images: who acts and who trains ask here, and so read the same."""
+        seen = zip(instruction_N, ee_pose_N, gripper_width_N.tolist(), strict=True)
+        return tuple(instruction_prompt(*it, self.spec.proprioception) for it in seen)
+
+    def _task_of(self, request: RolloutRequest) -> Task:
+        if request.task not in self.tasks:
+            raise ValueError(
+                f"the request is for task {request.task!r}, but this policy was started with "
+                f"{', '.join(self.tasks)}; start policy and trainer with the same task:="
+            )
+        return self.tasks[request.task]
 
     def _uniform(
         self, batch: ObservationBatch, rows: NDArray[np.intp], shape: tuple[int, int, int]
@@ -148,14 +175,16 @@ def load_policy(
     seed: int = 0,
     device: str = "cpu",
     lora_rank: int = 0,
+    proprioception: bool = False,
+    others: Iterable[Task] = (),
 ) -> VlmPolicy:
     """The policy `model` ("tiny", a checkpoint directory or a Hugging Face id) for these spaces;
     ValueError where it does not load or was trained for others. `lora_rank` > 0, or a checkpoint
-    that is an adapter: only the adapter trains and travels (lora.py)."""
-    spec = PolicySpec.of(task, codec, cameras, image_size)
+    that is an adapter: only the adapter trains and travels (lora.py). `others`: see `VlmPolicy`."""
+    spec = PolicySpec.of(task, codec, cameras, image_size, proprioception)
     saved = PolicySpec.load(Path(model))
     if saved:
         spec.check(saved, model)
     vlm = load_vlm(model, device)
     train_adapter(vlm.model, model, lora_rank)
-    return VlmPolicy(vlm, task, spec, seed)
+    return VlmPolicy(vlm, task, spec, seed, others)

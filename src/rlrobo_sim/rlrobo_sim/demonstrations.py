@@ -6,7 +6,7 @@ Both are functions of their seed alone, not of the number of worlds they were ma
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,24 @@ class Demonstrations:
 
     def __len__(self) -> int:
         return len(self.episode_N)
+
+    def in_order(self) -> Demonstrations:
+        """Episode after episode, step after step, which is how data sets are written."""
+        order = np.lexsort((self.step_N, self.episode_N))
+        return replace(
+            self,
+            image_NC=self.image_NC[order],
+            ee_pose_N=self.ee_pose_N[order],
+            gripper_width_N=self.gripper_width_N[order],
+            instruction_N=tuple(self.instruction_N[row] for row in order),
+            action_ND=self.action_ND[order],
+            episode_N=self.episode_N[order],
+            step_N=self.step_N[order],
+        )
+
+    def seen_by(self, cameras: list[int]) -> Demonstrations:
+        """With these of its cameras, by number, in this order."""
+        return replace(self, image_NC=self.image_NC[:, cameras])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
-from rlrobo_core.tasks import make_task
+from rlrobo_core.task_set import make_tasks
+from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
+from rlrobo_sim.engines import RolloutEngines
 from rlrobo_sim.mujoco import MujocoSimulator
-from rlrobo_sim.rollout import RolloutEngine
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,11 @@ class SimConfig:
     """The node's parameters."""
 
     task: str = "reach"
-    """Task to simulate."""
+    """Task to simulate; several with commas between them, rlrobo4, or all."""
+    variant: Literal["default", "panda_gym"] = "default"
+    """The tasks' numbers: our own, or panda_gym's."""
+    reward: Literal["dense", "sparse"] = "dense"
+    """dense: as each task weighs its reward terms; sparse: 1 for success, else nothing."""
     num_envs: int = field(default=16, metadata={"range": (1, 65536)})
     """Worlds that are simulated together; a multiple of group_size."""
     group_size: int = field(default=8, metadata={"range": (1, 65536)})
@@ -53,16 +58,19 @@ class SimNode(RecordNode):
             **kwargs,
         )
         self.config = config = declare_parameters(self, SimConfig)
-        task = make_task(config.task)
-        self.simulator = MujocoSimulator(
-            task,
-            config.num_envs,
-            image_size=config.image_size,
-            cameras=config.cameras,
-            randomize=config.randomize,
-            robot=config.robot,
-        )
-        self.engine = RolloutEngine(self.simulator, task, config.group_size)
+
+        def make_simulator(task: Task) -> MujocoSimulator:
+            return MujocoSimulator(
+                task,
+                config.num_envs,
+                image_size=config.image_size,
+                cameras=config.cameras,
+                randomize=config.randomize,
+                robot=config.robot,
+            )
+
+        tasks = make_tasks(config.task, config.variant)
+        self.engine = RolloutEngines(tasks, config.group_size, make_simulator, config.reward)
         self._sent_at = 0.0
         self.facts |= {"request": 0, "batches": 0, "unmatched_actions": 0, "resent": 0}
 
@@ -86,7 +94,7 @@ class SimNode(RecordNode):
             self._send(pending)
 
     def close(self) -> None:
-        self.simulator.close()
+        self.engine.close()
 
     def _start(self, request: RolloutRequest) -> None:
         self.facts["request"] = request.request_id

@@ -11,6 +11,19 @@ from numpy.typing import NDArray
 from rlrobo_core.tasks import SceneState, Task
 from rlrobo_core.types import Observations, Outcomes
 
+REWARDS = ("dense", "sparse")
+
+
+def reward_weights(task: Task, reward: str) -> dict[str, float]:
+    """`dense`: the task's own weights; `sparse`: 1 for success, 0 for everything else.
+    ValueError names the choices, or says that the task has no success to reward."""
+    if reward not in REWARDS:
+        raise ValueError(f"unknown reward {reward!r}; choose one of: {', '.join(REWARDS)}")
+    if reward == "dense":
+        return dict(task.reward_weights)
+    none = dict.fromkeys(task.reward_weights, 0.0)
+    return merge_weights(task, none | {"success": 1.0})
+
 
 def merge_weights(task: Task, replaced: Mapping[str, float]) -> dict[str, float]:
     """The task's reward weights with some replaced; ValueError names the terms there are."""

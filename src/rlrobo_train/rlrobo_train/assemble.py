@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from rlrobo_core.config import from_values
-from rlrobo_core.tasks import make_task
+from rlrobo_core.task_set import make_tasks, widest_task
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
 from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.evaluation import Rates
 from rlrobo_train.intervals import SuccessRate
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.trainer import Trainer
@@ -28,14 +29,15 @@ def make_conductor(config: TrainConfig) -> Conductor:
     if config.resume:
         return _resumed(config)
     policy = _initial_policy(config)
-    folder = Path(config.run_dir or f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{config.task}")
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.task.replace(',', '-')}"
+    folder = Path(config.run_dir or f"runs/{name}")
     run = RunDirectory.create(folder, asdict(config), needs_bytes=_bytes_needed(policy))
     return Conductor(config, _trainer(config, policy), run)
 
 
 def check(config: TrainConfig) -> None:
     """ValueError where the configuration cannot work."""
-    make_task(config.task)
+    widest_task(make_tasks(config.task, config.variant).values())
     if config.num_envs % config.group_size:
         raise ValueError(
             f"num_envs:={config.num_envs} is not a multiple of group_size:={config.group_size}; "
@@ -49,6 +51,11 @@ def check(config: TrainConfig) -> None:
         raise ValueError(
             f"lora_rank:={config.lora_rank} adapts a model that both nodes can name: set "
             "checkpoint:=<dir> or model:=<Hugging Face id>, or lora_rank:=0"
+        )
+    if config.warm_start == "scratch" and len(config.tasks) > 1:
+        raise ValueError(
+            f"warm_start:=scratch makes a model of one task, not of {', '.join(config.tasks)}; "
+            "set checkpoint:=<dir>"
         )
     if config.mode == "train" and not config.minutes and not config.iterations:
         raise ValueError("the run would never end: set minutes:= or iterations:=")
@@ -68,11 +75,19 @@ def _resumed(config: TrainConfig) -> Conductor:
         policy.version = state["iteration"]
         trainer = _trainer(config, policy)
         trainer.optimizer.load_state_dict(state["optimizer"])
-        before = SuccessRate(*state["before"]) if state["before"] else None
+        before = _rates(state["before"], config)
         return Conductor(config, trainer, run, state["iteration"], before)
     except BaseException:
         run.close()
         raise
+
+
+def _rates(saved: list[int] | dict[str, list[int]] | None, config: TrainConfig) -> Rates | None:
+    """The first evaluation as a checkpoint holds it: of a single task its rate alone."""
+    if not saved:
+        return None
+    by_task = saved if isinstance(saved, dict) else {config.task: saved}
+    return {task: SuccessRate(*rate) for task, rate in by_task.items()}
 
 
 def _initial_policy(config: TrainConfig) -> VlmPolicy:
@@ -80,9 +95,11 @@ def _initial_policy(config: TrainConfig) -> VlmPolicy:
         policy, _ = warm_start(
             WarmStartConfig(
                 task=config.task,
+                variant=config.variant,
                 codec=config.codec,
                 image_size=config.image_size,
                 cameras=config.cameras,
+                proprioception=config.proprioception,
                 seed=config.seed,
             )
         )
@@ -97,15 +114,18 @@ def _default_model(config: TrainConfig) -> str:
 
 
 def _load(config: TrainConfig, model: str) -> VlmPolicy:
+    tasks = make_tasks(config.task, config.variant).values()
     return load_policy(
         model,
-        make_task(config.task),
+        widest_task(tasks),
         config.codec,
         config.cameras,
         config.image_size,
         config.seed,
         config.device,
         config.lora_rank,
+        proprioception=config.proprioception,
+        others=tasks,
     )
 
 

@@ -19,7 +19,6 @@ from dataclasses import replace
 import numpy as np
 
 from rlrobo_core.types import (
-    HELD_OUT,
     ActionBatch,
     Form,
     ObservationBatch,
@@ -28,22 +27,23 @@ from rlrobo_core.types import (
 )
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
 from rlrobo_train.config import TrainConfig
-from rlrobo_train.evaluation import Evaluation, evaluate, write_eval
-from rlrobo_train.intervals import SuccessRate
+from rlrobo_train.evaluation import Rates, pooled, summary
+from rlrobo_train.examination import VIDEO_EPISODES, Examination
 from rlrobo_train.progress import Progress, final_line
 from rlrobo_train.run import RunDirectory
+from rlrobo_train.schedule import task_of
 from rlrobo_train.trainer import Trainer
-from rlrobo_train.video import Episode, write_video
 
 Messages = Iterator[RolloutRequest | PolicyUpdate]
 
 GRACE_S = 2.0
 """How long to wait for stragglers after a request's last batch [s]."""
-VIDEO_EPISODES = 9
+TRIES = 2
+"""How often a request is asked of which nothing whole comes."""
 
 
 class GraphStalled(ValueError):
-    """Simulation or policy are gone for too long."""
+    """Simulation or policy are gone for too long, or too little of what they say arrives."""
 
 
 class Conductor:
@@ -55,19 +55,22 @@ class Conductor:
         trainer: Trainer,
         run: RunDirectory,
         iteration: int = 0,
-        before: SuccessRate | None = None,
+        before: Rates | None = None,
     ):
         """`iteration`: updates done so far; `before`: what a resumed run's first evaluation was."""
         self.config, self.trainer, self.run, self.iteration = config, trainer, run, iteration
         self.done = False
         self.before = before
-        self.after: SuccessRate | None = None
+        self.after: Rates | None = None
         self.progress = Progress(minutes=config.minutes, iterations=config.iterations)
         self._asked = time.time_ns() // 1_000_000
         """Last request id: no trainer before this one had it, whose messages may still be heard."""
         self._requested = iteration
         """Iterations whose rollouts have been asked for."""
         self._buffer: RolloutBuffer | None = None
+        self._fruitless = 0
+        """Times that nothing whole came of the request in progress."""
+        self._examination: Examination | None = None
         self._finishing = False
         self._updating = False
         self._lost = 0
@@ -82,7 +85,7 @@ class Conductor:
         self._began = time.monotonic()
         yield self._publish_policy()
         if self.config.mode == "eval" or (self.iteration == 0 and self.config.episodes):
-            yield self._ask_evaluation()
+            yield self._begin_evaluation()
         else:
             yield self._ask_rollouts()
 
@@ -158,7 +161,7 @@ class Conductor:
                 iteration=i,
                 phase="train",
                 form=form,
-                task=c.task,
+                task=task_of(i, c.tasks),
                 seed=c.seed,
                 group_ids=tuple(range(first, first + c.groups)),
                 group_size=c.group_size,
@@ -167,21 +170,10 @@ class Conductor:
             )
         )
 
-    def _ask_evaluation(self) -> RolloutRequest:
-        return self._ask(
-            RolloutRequest(
-                request_id=0,
-                iteration=self.iteration,
-                phase="eval",
-                form="trajectory",
-                task=self.config.task,
-                seed=HELD_OUT + self.config.eval_seed,
-                group_ids=tuple(range(self.config.episodes)),
-                group_size=1,
-                min_policy_version=self.trainer.policy.version,
-                temperature=0.0,
-            )
-        )
+    def _begin_evaluation(self) -> RolloutRequest:
+        version = self.trainer.policy.version
+        self._examination = Examination(self.config, self.run, self.config.tasks, version)
+        return self._ask(self._examination.request(self.iteration))
 
     def _ask(self, request: RolloutRequest) -> RolloutRequest:
         """The request under a new id, and an empty buffer for what will answer it."""
@@ -206,13 +198,27 @@ class Conductor:
                 f"group {group} of iteration {buffer.request.iteration} dropped: {problem}"
             )
         if not buffer.groups():
-            self.progress.note("nothing whole came: asking again")
-            yield self._ask(buffer.request)
-        elif buffer.request.phase == "eval":
+            yield self._ask_again(buffer)
+            return
+        self._fruitless = 0
+        if buffer.request.phase == "eval":
             yield from self._evaluated(buffer)
         else:
             yield from self._learn(buffer, seconds)
         self._hear()  # an update is not silence of the graph
+
+    def _ask_again(self, buffer: RolloutBuffer) -> RolloutRequest:
+        """GraphStalled where the request has come to nothing as often as `TRIES`."""
+        self._fruitless += 1
+        if self._fruitless == TRIES:
+            group, problem = next(iter(buffer.dropped().items()))
+            raise GraphStalled(
+                f"none of the {len(buffer.request.group_ids)} groups of {buffer.request.task} came "
+                f"whole in {TRIES} tries (group {group}: {problem}): look above for lost messages, "
+                "and make them fewer or smaller with num_envs or image_size"
+            )
+        self.progress.note("nothing whole came: asking again")
+        return self._ask(buffer.request)
 
     def _learn(self, buffer: RolloutBuffer, rollout_s: float) -> Messages:
         following = self.iteration + 1
@@ -243,15 +249,19 @@ class Conductor:
     def _next(self) -> Messages:
         self._finishing = self._spent(self.iteration)
         if self._finishing or self._judges(self.iteration):
-            yield self._ask_evaluation()
+            yield self._begin_evaluation()
         else:
             yield self._ask_rollouts()
 
     def _evaluated(self, buffer: RolloutBuffer) -> Messages:
-        groups = buffer.groups()
-        result = evaluate(groups, buffer.request.seed)
-        self.before, self.after = self.before or result.success, result.success
-        self._keep_evaluation(result, groups)
+        examination = self._examination
+        assert examination is not None
+        examination.add(buffer)
+        if not examination.done:
+            yield self._ask(examination.request(self.iteration))
+            return
+        self.before, self.after = self.before or examination.rates, examination.rates
+        self._log(examination.metrics)
         if self.config.mode == "eval" or self._finishing:
             self._finish()
             return
@@ -259,32 +269,16 @@ class Conductor:
             self._save_checkpoint()
         yield self._ask_rollouts()
 
-    def _keep_evaluation(self, result: Evaluation, groups: list[RolloutGroup]) -> None:
-        judging = self.config.mode == "eval"
-        name = "eval" if judging else f"eval_{self.trainer.policy.version:06d}"
-        write_eval(
-            self.run.path / f"{name}.json",
-            result,
-            task=self.config.task,
-            checkpoint=self.config.checkpoint or self.config.model,
-            policy_version=self.trainer.policy.version,
-        )
-        write_video(self.run.path / f"{name}.mp4", [film(g) for g in groups[:VIDEO_EPISODES]])
-        self._log(result.metrics)
-
     def _finish(self) -> None:
         assert self.before is not None and self.after is not None
         if self.config.mode == "train":
             self._save_checkpoint()
         self.run.finish(
-            {
-                name: {"success": rate.rate, "ci95": list(rate.ci95), "episodes": rate.episodes}
-                for name, rate in (("before", self.before), ("after", self.after))
-            }
+            {"before": summary(self.before), "after": summary(self.after)}
             | {"iterations": self.iteration}
         )
         self.progress.close()
-        print(final_line(self.run.path, self.before, self.after), flush=True)
+        print(final_line(self.run.path, pooled(self.before), pooled(self.after)), flush=True)
         self.done = True
 
     # ------------------------------------------------------------------ small things
@@ -322,13 +316,17 @@ class Conductor:
         def mean(values: list[float]) -> float:
             return float(np.mean(values)) if values else 0.0
 
-        return {
+        of_task = {
             "rollout/success": mean([g.success for g in groups]),
             "rollout/length": mean([g.length for g in groups]),
-            "rollout/steps": float(buffer.steps),
-            "rollout/policy_lag": float(buffer.request.iteration - min(buffer.versions, default=0)),
             "reward/mean": mean([g.reward for g in groups]),
             **{f"reward/{n}": mean([g.terms[n] for g in groups]) for n in buffer.term_names},
+        }
+        if len(self.config.tasks) > 1:
+            of_task |= {f"{key}/{buffer.request.task}": value for key, value in of_task.items()}
+        return of_task | {
+            "rollout/steps": float(buffer.steps),
+            "rollout/policy_lag": float(buffer.request.iteration - min(buffer.versions, default=0)),
             "graph/groups_dropped": float(len(buffer.dropped())),
         }
 
@@ -346,12 +344,6 @@ class Conductor:
             {
                 "iteration": self.iteration,
                 "optimizer": self.trainer.optimizer.state_dict(),
-                "before": list(self.before) if self.before else None,
+                "before": {task: list(rate) for task, rate in (self.before or {}).items()},
             },
         )
-
-
-def film(group: RolloutGroup) -> Episode:
-    """What the first camera saw of one evaluation episode."""
-    frames = np.stack([decision.image_C[0] for decision in group.decisions])
-    return Episode(frames, bool(group.success), group.decisions[0].instruction)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
+from rlrobo_core.task_set import task_names
 from rlrobo_train.trainer import Algorithm, GrpoConfig
 
 
@@ -16,7 +17,13 @@ class TrainConfig(GrpoConfig):
     mode: Literal["train", "eval"] = "train"
     """train, or eval: judge a checkpoint and stop."""
     task: str = "reach"
-    """What to learn."""
+    """What to learn; several tasks with commas between them, rlrobo4, or all: one an iteration,
+    in turn."""
+    variant: Literal["default", "panda_gym"] = "default"
+    """The tasks' numbers: our own, or panda_gym's."""
+    reward: Literal["dense", "sparse"] = "dense"
+    """dense: as each task weighs its reward terms; sparse: 1 for success, else nothing (the
+    simulation weighs; kept with the run)."""
     model: str = "tiny"
     """tiny, or a Hugging Face id or directory of a Qwen2.5-VL."""
     checkpoint: str = ""
@@ -28,6 +35,8 @@ class TrainConfig(GrpoConfig):
     """How actions are written: tokens, words."""
     cameras: tuple[str, ...] = ("front",)
     """Cameras that the policy sees."""
+    proprioception: bool = False
+    """Whether the prompt tells where the gripper is and how far it is open."""
     image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
     device: str = "cpu"
@@ -70,6 +79,10 @@ class TrainConfig(GrpoConfig):
     """Go on with this run."""
     stall_s: float = field(default=60.0, metadata={"range": (1.0, 1e6)})
     """Ask again after this time without a message [s]; give up after ten times that."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return task_names(self.task)
 
     @property
     def groups(self) -> int:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlrobo_train.buffer import RolloutGroup
 from rlrobo_train.intervals import SuccessRate
+
+Rates = Mapping[str, SuccessRate]
+"""Task -> how often it succeeded."""
 
 
 class Evaluation(NamedTuple):
@@ -52,6 +56,24 @@ def evaluate(groups: list[RolloutGroup], seed: int) -> Evaluation:
         mean_return=sum(g.reward for g in groups) / n,
         per_seed=per_seed,
     )
+
+
+def pooled(rates: Rates) -> SuccessRate:
+    """Over the episodes of all tasks: their mean, for each has as many."""
+    return SuccessRate(
+        sum(rate.successes for rate in rates.values()),
+        sum(rate.episodes for rate in rates.values()),
+    )
+
+
+def summary(rates: Rates) -> dict[str, Any]:
+    """As summary.json has it: over all tasks, and each where there are several."""
+
+    def told(rate: SuccessRate) -> dict[str, Any]:
+        return {"success": rate.rate, "ci95": list(rate.ci95), "episodes": rate.episodes}
+
+    each = {"tasks": {task: told(rate) for task, rate in rates.items()}}
+    return told(pooled(rates)) | (each if len(rates) > 1 else {})
 
 
 def write_eval(path: Path, evaluation: Evaluation, **facts: Any) -> None:

@@ -12,8 +12,11 @@ from collections import deque
 
 import tyro
 
+from rlrobo_core.task_set import make_tasks
+from rlrobo_core.tasks import Task
 from rlrobo_core.types import ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_policy.policy import Policy
+from rlrobo_sim.engines import RolloutEngines
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import make_conductor
@@ -21,7 +24,7 @@ from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
 
 
-def run_local(conductor: Conductor, engine: RolloutEngine, policy: Policy) -> None:
+def run_local(conductor: Conductor, engine: RolloutEngine | RolloutEngines, policy: Policy) -> None:
     """Until the conductor is done. `policy` is the trainer's own: updates need no files."""
     waiting: deque[RolloutRequest | PolicyUpdate] = deque(conductor.start())
     while not conductor.done:
@@ -42,17 +45,24 @@ def run_local(conductor: Conductor, engine: RolloutEngine, policy: Policy) -> No
 def main() -> None:
     conductor = make_conductor(tyro.cli(TrainConfig))
     policy, config = conductor.trainer.policy, conductor.config  # a resumed run has its own
-    simulator = MujocoSimulator(
-        policy.task,
-        config.num_envs,
-        image_size=config.image_size,
-        cameras=config.cameras,
-        randomize=config.randomize,
-    )
+
+    def make_simulator(task: Task) -> MujocoSimulator:
+        return MujocoSimulator(
+            task,
+            config.num_envs,
+            image_size=config.image_size,
+            cameras=config.cameras,
+            randomize=config.randomize,
+        )
+
+    tasks = make_tasks(config.task, config.variant)
     try:
-        run_local(conductor, RolloutEngine(simulator, policy.task, config.group_size), policy)
+        engines = RolloutEngines(tasks, config.group_size, make_simulator, config.reward)
+        try:
+            run_local(conductor, engines, policy)
+        finally:
+            engines.close()
     finally:
-        simulator.close()
         conductor.close()
 
 

@@ -86,9 +86,10 @@ def _evaluations(axes: Axes, run: Run, color: str, label: str) -> None:
 
 
 def _reward_terms(axes: Axes, groups: Groups) -> None:
-    """The mean reward and each of its terms, of a single run."""
+    """The mean reward and each of its terms, of a single run (over all of its tasks)."""
     run = _only(groups)
-    keys = sorted({key for row in run for key in row if key.startswith("reward/")})
+    named = {key for row in run for key in row if key.startswith("reward/")}
+    keys = sorted(key for key in named if key.count("/") == 1)
     keys.sort(key=lambda key: key != "reward/mean")
     _lines(axes, run, {key.removeprefix("reward/"): key for key in keys})
 

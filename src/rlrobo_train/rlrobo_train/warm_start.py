@@ -9,6 +9,7 @@ learn is left to reinforcement learning.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,10 +18,11 @@ import numpy as np
 import torch
 import tyro
 
-from rlrobo_core.prompt import instruction_prompt, location_question
+from rlrobo_core.prompt import location_question
 from rlrobo_core.tasks import Task, make_task
 from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_policy.vlm import Vlm
+from rlrobo_sim import datasets
 from rlrobo_sim.demonstrations import Demonstrations, SpatialFrames, collect, spatial_frames
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_train.supervised import (
@@ -39,11 +41,15 @@ from rlrobo_train.supervised import (
 @dataclass(frozen=True, slots=True)
 class WarmStartConfig:
     task: str = "reach"
+    variant: str = "default"
+    """The task's numbers: our own (default), or panda_gym's."""
     model: str = "tiny"
     codec: str = "tokens"
     image_size: int = 112
     """[px]"""
     cameras: tuple[str, ...] = ("front",)
+    proprioception: bool = False
+    """Whether an instruction's prompt tells where the gripper is and how far it is open."""
     seed: int = 0
     frames: int = 16000
     """Images of the seeing stage; 0 leaves it out."""
@@ -52,6 +58,9 @@ class WarmStartConfig:
     """Episodes of the expert; 0 leaves imitation out."""
     noise: float = 0.5
     """Standard deviation of the noise on the expert's executed actions, in full steps."""
+    demonstrations_from: Path | None = None
+    """A data set (LeRobot or rosbag2, see `demonstrations.py`) to imitate, all of it, instead of
+    `demonstrations` new episodes with `noise`."""
     imitation: LessonConfig = field(
         default_factory=lambda: LessonConfig(steps=55, batch_size=64, learning_rate=5e-4)
     )
@@ -76,7 +85,7 @@ def imitation_lesson(policy: VlmPolicy, shown: Demonstrations) -> Lesson:
     return Lesson(
         image_KC=shown.image_NC,
         image_of_N=np.arange(len(shown)),
-        text_N=tuple(map(instruction_prompt, shown.instruction_N)),
+        text_N=policy.prompts(shown.instruction_N, shown.ee_pose_N, shown.gripper_width_N),
         answer_ND=shown.action_ND,
         codec=policy.codec,
         token_V=policy.token_V.cpu(),
@@ -94,16 +103,23 @@ def place_error_mm(vlm: Vlm, lesson: Lesson) -> dict[str, float]:
 def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, dict[str, float]]:
     """A policy after both stages, and what was measured on the way."""
     torch.manual_seed(config.seed)
-    task = make_task(config.task)
+    task = make_task(config.task, config.variant)
+    given = _given_demonstrations(config, task)  # refused now, not after the seeing stage
     policy = load_policy(
-        config.model, task, config.codec, config.cameras, config.image_size, config.seed
+        config.model,
+        task,
+        config.codec,
+        config.cameras,
+        config.image_size,
+        config.seed,
+        proprioception=config.proprioception,
     )
     simulator = MujocoSimulator(
         task, num_worlds=64, image_size=config.image_size, cameras=config.cameras
     )
     try:
         measured = _see(config, policy, task, simulator)
-        _imitate(config, policy, task, simulator)
+        _imitate(config, policy, given or _new_demonstrations(config, task, simulator))
     finally:
         simulator.close()
     return policy, measured
@@ -131,12 +147,24 @@ def _see(
     return errors | {"seconds": time.monotonic() - started}
 
 
-def _imitate(
-    config: WarmStartConfig, policy: VlmPolicy, task: Task, simulator: MujocoSimulator
-) -> None:
+def _given_demonstrations(config: WarmStartConfig, task: Task) -> Demonstrations | None:
+    if config.demonstrations_from is None:
+        return None
+    shown, origin = datasets.read(config.demonstrations_from)
+    return datasets.fitting(shown, origin, task, config.cameras, config.image_size)
+
+
+def _new_demonstrations(
+    config: WarmStartConfig, task: Task, simulator: MujocoSimulator
+) -> Demonstrations | None:
     if not config.demonstrations:
+        return None
+    return collect(simulator, task, config.demonstrations, config.seed, config.noise)
+
+
+def _imitate(config: WarmStartConfig, policy: VlmPolicy, shown: Demonstrations | None) -> None:
+    if shown is None:
         return
-    shown = collect(simulator, task, config.demonstrations, config.seed, config.noise)
     print(f"imitation: {len(shown)} frames, expert success {shown.success_E.mean():.0%}")
     teach(
         policy.vlm,
@@ -170,13 +198,16 @@ class Arguments(WarmStartConfig):
 
 def main() -> None:
     arguments = tyro.cli(Arguments)
-    policy, measured = warm_start(arguments)
+    try:
+        policy, measured = warm_start(arguments)
+    except ValueError as error:
+        sys.exit(f"warm_start: {error}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     policy.vlm.model.half()  # half the bytes to ship; `load_vlm` reads it as float32
     policy.save(arguments.out)
-    config = asdict(arguments) | {"out": arguments.out.name}
-    recipe = {"config": config, "median_error_mm": measured}
-    (arguments.out / "warm_start.json").write_text(json.dumps(recipe, indent=2) + "\n")
+    recipe = {"config": asdict(arguments), "median_error_mm": measured}
+    text = json.dumps(recipe, indent=2, default=lambda path: path.name)
+    (arguments.out / "warm_start.json").write_text(text + "\n")
     print(f"wrote {arguments.out}")
 
 

@@ -2,9 +2,14 @@
 
 from rlrobo_core.tasks.base import InitialScene, SceneObject, SceneState, Task
 from rlrobo_core.tasks.drawer import Drawer
+from rlrobo_core.tasks.pick_and_place import PickAndPlace
 from rlrobo_core.tasks.reach import Reach
 
-TASKS: dict[str, type[Task]] = {"reach": Reach, "drawer": Drawer}
+TASKS: dict[str, type[Task]] = {
+    "reach": Reach,
+    "pick_and_place": PickAndPlace,
+    "drawer": Drawer,
+}
 VARIANTS = ("default", "panda_gym")
 """`panda_gym`: the numbers of panda_gym 3.0.7. Each task's file says how its default differs."""
 
@@ -23,6 +28,8 @@ __all__ = [
     "VARIANTS",
     "Drawer",
     "InitialScene",
+    "PickAndPlace",
+    "Reach",
     "SceneObject",
     "SceneState",
     "Task",

@@ -1,0 +1,66 @@
+"""Serves requests for several tasks: a rollout engine with its own simulator for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from rlrobo_core.tasks import Task
+from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
+from rlrobo_sim.outcomes import reward_weights
+from rlrobo_sim.rollout import RolloutEngine
+from rlrobo_sim.simulator import Simulator
+
+
+class RolloutEngines:
+    """`start`, `act` and `pending` as `RolloutEngine` has them; a request names its task. The
+    first task's simulator is made at once, so that what is wrong with its arguments shows at
+    the start, the others' when they are first asked for."""
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        group_size: int,
+        make_simulator: Callable[[Task], Simulator],
+        reward: str = "dense",
+    ) -> None:
+        """`reward`: see `outcomes.reward_weights`."""
+        self._tasks, self._group_size, self._reward = dict(tasks), group_size, reward
+        self._make_simulator = make_simulator
+        self._engines: dict[str, RolloutEngine] = {}
+        self._current = self._engine(next(iter(tasks)))
+
+    @property
+    def pending(self) -> ObservationBatch | None:
+        return self._current.pending
+
+    def start(self, request: RolloutRequest) -> ObservationBatch:
+        """Begin a request, whichever task the one in progress was of. ValueError where the
+        simulation was not started with its task."""
+        self._current = self._engine(request.task)
+        return self._current.start(request)
+
+    def act(self, actions: ActionBatch) -> ObservationBatch | None:
+        return self._current.act(actions)
+
+    def close(self) -> None:
+        for engine in self._engines.values():
+            engine.simulator.close()
+
+    def _engine(self, name: str) -> RolloutEngine:
+        if name not in self._tasks:
+            raise ValueError(
+                f"the request is for task {name!r}, but this simulation was started with "
+                f"{', '.join(self._tasks)}; start simulation and trainer with the same task:="
+            )
+        if name not in self._engines:
+            self._engines[name] = self._make_engine(self._tasks[name])
+        return self._engines[name]
+
+    def _make_engine(self, task: Task) -> RolloutEngine:
+        weights = reward_weights(task, self._reward)
+        simulator = self._make_simulator(task)
+        try:
+            return RolloutEngine(simulator, task, self._group_size, weights)
+        except BaseException:
+            simulator.close()
+            raise

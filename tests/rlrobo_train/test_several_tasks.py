@@ -1,0 +1,166 @@
+"""One policy, two tasks, without ROS: real MuJoCo, the real tiny model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rlrobo_core.task_set import make_tasks
+from rlrobo_core.tasks import TASKS, Reach, SceneObject, Task
+from rlrobo_core.types import ObservationBatch
+from rlrobo_sim.engines import RolloutEngines
+from rlrobo_sim.mujoco import MujocoSimulator
+from rlrobo_train.assemble import make_conductor
+from rlrobo_train.conductor import GraphStalled
+from rlrobo_train.config import TrainConfig
+from rlrobo_train.local import run_local
+from rlrobo_train.metrics import read_metrics
+from rlrobo_train.schedule import task_of
+
+SHIPPED = Path(__file__).parents[2] / "src/rlrobo_policy/rlrobo_policy/warm_start/reach"
+
+
+@dataclass(frozen=True)
+class ReachRed(Reach):
+    """The same with other colours and words."""
+
+    name: str = "reach_red"
+    objects: tuple[SceneObject, ...] = (
+        SceneObject("target", "marker", (0.025,), (0.8, 0.1, 0.1, 1.0)),
+    )
+    instructions: tuple[str, ...] = ("reach the red ball",)
+
+
+@pytest.fixture(autouse=True)
+def two_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "reach_red", ReachRed)
+    torch.set_num_threads(1)
+
+
+def small(run_dir: Path, **options: object) -> TrainConfig:
+    settings: dict[str, object] = {
+        "task": "reach,reach_red",
+        "checkpoint": str(SHIPPED),
+        "num_envs": 4,
+        "group_size": 2,
+        "groups_per_iteration": 2,
+        "minibatch_size": 32,
+        "episodes": 2,
+        "eval_every": 0,
+        "minutes": 0.0,
+        "iterations": 2,
+        "run_dir": str(run_dir),
+    }
+    return TrainConfig(**settings | options)  # pyright: ignore[reportArgumentType]
+
+
+def run(config: TrainConfig) -> Path:
+    """The run's directory, after all its iterations."""
+    conductor = make_conductor(config)
+    config = conductor.config
+
+    def make_simulator(task: Task) -> MujocoSimulator:
+        return MujocoSimulator(task, config.num_envs, config.image_size, num_render_workers=0)
+
+    tasks = make_tasks(config.task, config.variant)
+    engines = RolloutEngines(tasks, config.group_size, make_simulator, config.reward)
+    try:
+        run_local(conductor, engines, conductor.trainer.policy)
+    finally:
+        engines.close()
+        conductor.close()
+    return conductor.run.path
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TASKS, "reach_red", ReachRed)
+        return run(small(tmp_path_factory.mktemp("runs") / "whole"))
+
+
+def rollouts(path: Path) -> list[dict[str, float]]:
+    return [row for row in read_metrics(path) if "loss/policy" in row]
+
+
+def test_tasks_take_turns() -> None:
+    assert [task_of(i, ("a", "b", "c")) for i in range(5)] == ["a", "b", "c", "a", "b"]
+
+
+def test_each_iteration_logs_its_task(whole: Path) -> None:
+    turns = [
+        [key.rsplit("/", 1)[1] for key in row if key.startswith("rollout/success/")]
+        for row in rollouts(whole)
+    ]
+    assert turns == [["reach"], ["reach_red"]]
+    for row, (task,) in zip(rollouts(whole), turns, strict=True):
+        assert row["rollout/success"] == row[f"rollout/success/{task}"]
+        assert row["reward/progress"] == row[f"reward/progress/{task}"]
+
+
+def test_an_evaluation_judges_each_task_and_their_mean(whole: Path) -> None:
+    last = [row for row in read_metrics(whole) if "eval/success" in row][-1]
+    each = [last["eval/success/reach"], last["eval/success/reach_red"]]
+    assert last["eval/success"] == pytest.approx(sum(each) / 2)
+    assert last["eval/episodes"] == 4
+    for task, rate in zip(("reach", "reach_red"), each, strict=True):
+        told = json.loads((whole / f"eval_000002_{task}.json").read_text())
+        assert (told["task"], told["success"], told["episodes"]) == (task, rate, 2)
+        assert (whole / f"eval_000002_{task}.mp4").exists()
+    after = json.loads((whole / "summary.json").read_text())["after"]
+    assert [after["tasks"][task]["success"] for task in ("reach", "reach_red")] == each
+
+
+def test_a_resumed_run_goes_on_with_the_task_whose_turn_it_is(whole: Path, tmp_path: Path) -> None:
+    parts = run(small(tmp_path / "parts", iterations=1))
+    run(TrainConfig(resume=str(parts), iterations=2, minutes=0.0))
+    for row, other in zip(rollouts(parts), rollouts(whole), strict=True):
+        timed = ("time/", "wall_s", "rollout/steps_per_s")
+        assert {k: v for k, v in row.items() if not k.startswith(timed)} == {
+            k: v for k, v in other.items() if not k.startswith(timed)
+        }
+    before = [json.loads((p / "summary.json").read_text())["before"] for p in (parts, whole)]
+    assert before[0] == before[1]
+
+
+def test_one_task_leaves_the_files_and_keys_of_one_task(tmp_path: Path) -> None:
+    config = small(tmp_path / "one", task="reach_red", iterations=1, reward="sparse")
+    path = run(config)
+    assert (path / "eval_000001.json").exists()
+    assert not any(key.endswith("/reach_red") for row in read_metrics(path) for key in row)
+    assert "tasks" not in json.loads((path / "summary.json").read_text())["after"]
+    row = rollouts(path)[0]
+    assert row["reward/mean"] == row["reward/success"]
+
+
+def test_a_scratch_warm_start_of_several_tasks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="one task, not of reach, reach_red"):
+        make_conductor(small(tmp_path / "run", checkpoint="", warm_start="scratch"))
+
+
+def test_a_graph_of_which_nothing_whole_comes_is_given_up(tmp_path: Path) -> None:
+    conductor = make_conductor(replace(small(tmp_path / "run"), mode="eval", group_size=1))
+    _, asked = conductor.start()
+    engines = RolloutEngines(
+        make_tasks("reach"), 1, lambda task: MujocoSimulator(task, 4, 112, num_render_workers=0)
+    )
+    first = engines.start(asked)
+    engines.close()
+
+    def nothing_came(request) -> ObservationBatch:
+        observations = replace(first.observations, group_N=first.observations.group_N + 100)
+        return replace(first, request=request, observations=observations, last=True)
+
+    def answer(request) -> list:
+        list(conductor.observe(nothing_came(request)))
+        return list(conductor.tick(conductor._closed_at + 60.0))
+
+    (again,) = answer(asked)
+    assert again.request_id > asked.request_id and again.task == "reach"
+    with pytest.raises(GraphStalled, match="none of the 2 groups of reach came whole in 2 tries"):
+        answer(again)
+    conductor.close()
