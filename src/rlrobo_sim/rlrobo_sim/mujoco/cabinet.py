@@ -13,13 +13,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import mujoco
-import numpy as np
-from numpy.typing import NDArray
 
 from rlrobo_core.tasks import SceneObject
 from rlrobo_sim.mujoco.shapes import CONTACT_BITS, Rgba, Vec3
-
-Array = NDArray[np.float64]
 
 CABINET_COLOR = (0.80, 0.77, 0.70, 1.0)
 INSIDE_SHADE = 0.35
@@ -43,17 +39,19 @@ DAMPING = 20.0
 
 
 class Slide(NamedTuple):
-    """Where a drawer is in the state of a world."""
+    """Where a drawer and its cabinet are in the model."""
 
+    cabinet: int
     mocap: int
-    """Of its cabinet."""
-    qpos: int
+    """Of the cabinet."""
+    body: int
+    joint: int
     qvel: int
 
 
 def add_drawer(spec: mujoco.MjSpec, thing: SceneObject) -> None:
     half_x, half_y, half_z, travel = thing.size
-    cabinet = spec.worldbody.add_body(name=f"{thing.name}_cabinet", mocap=True)
+    cabinet = spec.worldbody.add_body(name=_cabinet(thing.name), mocap=True)
     _add_box(cabinet, (half_x, 0.0, -half_z), (half_x, half_y, half_z), CABINET_COLOR, solid=True)
     drawer = cabinet.add_body(name=thing.name)
     drawer.add_joint(
@@ -107,15 +105,18 @@ def _add_box(
 
 
 def index_drawer(model: mujoco.MjModel, name: str) -> Slide:
-    joint = model.joint(name)
-    mocap = model.body(f"{name}_cabinet").mocapid
-    return Slide(int(mocap[0]), int(joint.qposadr[0]), int(joint.dofadr[0]))
+    cabinet, joint = model.body(_cabinet(name)), model.joint(name)
+    return Slide(
+        cabinet=cabinet.id,
+        mocap=int(cabinet.mocapid[0]),
+        body=model.body(name).id,
+        joint=joint.id,
+        qvel=int(joint.dofadr[0]),
+    )
 
 
-def opening_direction(quat_M: Array) -> Array:
-    """f64[M, 3], unit: the -x axis of the frames `quat_M` (wxyz)."""
-    w, x, y, z = quat_M.T
-    return -np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], axis=1)
+def _cabinet(drawer: str) -> str:
+    return f"{drawer}_cabinet"
 
 
 def _shade(rgba: Rgba) -> Rgba:
