@@ -153,6 +153,16 @@ def test_weights_that_are_not_whole_are_refused(
     assert np.array_equal(before, policy.act(batch()).logprob_MT)
 
 
+def test_weights_for_another_prompt_are_refused(policy: VlmPolicy, tmp_path: Path) -> None:
+    path, told = tmp_path / "w.safetensors", replace(policy.spec, proprioception=True)
+    weights = {n: p.detach() for n, p in policy.vlm.model.named_parameters()}
+    save_file(weights, path, metadata={"spec": told.to_json()})
+    version = policy.version
+    with pytest.raises(ValueError, match="proprioception is True there and False here"):
+        policy.load_weights(PolicyUpdate(9, str(path)))
+    assert policy.version == version
+
+
 def test_a_checkpoint_of_another_action_space_is_refused() -> None:
     with pytest.raises(ValueError, match=r"codec is 'tokens' there and 'words' here"):
         load_policy(str(shipped_checkpoint("reach")), REACH, codec="words")

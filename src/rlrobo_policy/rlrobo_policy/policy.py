@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors import safe_open
 
 from rlrobo_core.codec import end_effector_target, make_codec
 from rlrobo_core.prompt import instruction_prompt
@@ -127,12 +127,16 @@ class VlmPolicy:
 
     def load_weights(self, update: PolicyUpdate) -> None:
         try:
-            weights = load_file(update.path, device=str(self.device))
+            with safe_open(update.path, "pt", device=str(self.device)) as file:
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                spec = (file.metadata() or {}).get("spec")
         except Exception as error:  # safetensors raises its own and OSError
             raise ValueError(
                 f"policy version {update.version} was not taken up: {update.path} is not a whole "
                 f"safetensors file ({error}); version {self.version} stays"
             ) from error
+        if spec:
+            self.spec.check(PolicySpec.from_json(spec), update.path)
         trained = {n: p for n, p in self.vlm.model.named_parameters() if p.requires_grad}
         if set(weights) != set(trained):
             odd = sorted(set(weights) ^ set(trained))[:3]
