@@ -1,13 +1,23 @@
-"""How often a checkpoint succeeds in simulation: eval.json with an interval, and a video."""
+"""How often a checkpoint succeeds in simulation: eval.json with an interval, and a video.
+
+Of several tasks (suite:=rlrobo4) also under shifts that training never saw, and as a table.
+"""
 
 from launch import LaunchDescription
 from rlrobo.graph import Argument, environment, required, respawned
+from rlrobo_core.shifts import SHIFTS as NAMES
 from rlrobo_core.tasks import TASKS, VARIANTS
 
 TASK = Argument(
     "task",
     "reach",
     f"what to do: {', '.join(TASKS)}; several with commas between them; rlrobo4; all",
+)
+SUITE = Argument("suite", TASK, "several tasks, instead of task; judged under shifts too")
+SHIFTS = Argument(
+    "shifts",
+    "",
+    f"none, all, or some of: {', '.join(NAMES)}; empty: all for several tasks, none for one",
 )
 VARIANT = Argument("variant", "default", "the tasks' numbers: our own or panda_gym's", VARIANTS)
 MODEL = Argument("model", "tiny", "tiny, or a Hugging Face id or directory of a Qwen2.5-VL")
@@ -29,19 +39,30 @@ SEED = Argument("seed", 0, "which held-out episodes")
 OUT = Argument("out", "", "where eval.json and the video go; empty: a new folder in runs/")
 NAMESPACE = Argument("namespace", "eval", "apart from a training that runs at the same time")
 SEEING = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION]
-MODELLING = [TASK, VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, *SEEING]
-SCENE = [TASK, VARIANT, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
+MODELLING = [VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, *SEEING]
+SCENE = [VARIANT, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [*MODELLING, EPISODES, SEED, OUT, NUM_ENVS, RANDOMIZE, ROBOT, NAMESPACE]
+    arguments = [TASK, SUITE, SHIFTS, *MODELLING, EPISODES, SEED, OUT]
+    arguments += [NUM_ENVS, RANDOMIZE, ROBOT, NAMESPACE]
+    tasks = SUITE.parameter()
     evaluation = {"mode": "eval", "eval_seed": SEED.parameter(), "run_dir": OUT.parameter()}
     return LaunchDescription(
         [
             *(argument.declare() for argument in arguments),
             *environment(),
-            respawned("rlrobo_sim", *SCENE, ROBOT, group_size=1),
-            respawned("rlrobo_policy", *MODELLING),
-            required("rlrobo_train", *MODELLING, *SCENE, EPISODES, group_size=1, **evaluation),
+            respawned("rlrobo_sim", *SCENE, ROBOT, task=tasks, group_size=1),
+            respawned("rlrobo_policy", *MODELLING, task=tasks),
+            required(
+                "rlrobo_train",
+                *MODELLING,
+                *SCENE,
+                EPISODES,
+                SHIFTS,
+                task=tasks,
+                group_size=1,
+                **evaluation,
+            ),
         ]
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rlrobo.interpreter.arguments import configure, declared, load
+from rlrobo.interpreter.arguments import configure, declared, explain, load
 from rlrobo.interpreter.names import LaunchError, Node
 from rlrobo.interpreter.process import command_line
 from rlrobo_core.config import from_values
@@ -49,10 +49,29 @@ def test_the_defaults_of_a_training_are_the_trainers_own(tmp_path: Path) -> None
 
 def test_nodes_agree_on_what_they_share(tmp_path: Path) -> None:
     given = ["image_size:=64", "cameras:=[front, wrist]", "task:=reach", "seed:=7"]
+    given += ["proprioception:=true"]
     of_node = parameters(FILES[1], tmp_path, *given)
     for name, value in {"image_size": 64, "cameras": ["front", "wrist"], "task": "reach"}.items():
         assert [values[name] for values in of_node.values()] == [value] * 3
-    assert of_node["rlrobo_policy"]["seed"] == of_node["rlrobo_train"]["seed"] == 7
+    for name, value in {"seed": 7, "proprioception": True}.items():
+        assert [of_node[f"rlrobo_{node}"][name] for node in ("policy", "train")] == [value] * 2
+
+
+def test_a_suite_is_every_nodes_task(tmp_path: Path) -> None:
+    of_node = parameters(FILES[0], tmp_path, "suite:=rlrobo4", "shifts:=camera")
+    assert [values["task"] for values in of_node.values()] == ["rlrobo4"] * 3
+    assert of_node["rlrobo_train"]["shifts"] == "camera"
+    of_node = parameters(FILES[0], tmp_path, "task:=stack")
+    assert [values["task"] for values in of_node.values()] == ["stack"] * 3
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_the_arguments_are_listed(file: Path) -> None:
+    told = explain(load(file))
+    assert "'variant':" in told and "['default', 'panda_gym'] (default: 'default')" in " ".join(
+        told.split()
+    )
+    assert ("(default: LaunchConfiguration('task'))" in told) == (file == FILES[0])
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rlrobo_core.shifts import SHIFTS, SceneShift
 from rlrobo_core.tasks import Reach, Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
 from rlrobo_sim.engines import RolloutEngines
@@ -22,11 +23,14 @@ RED = replace(
     objects=(replace(GREEN.objects[0], rgba=(0.9, 0.1, 0.1, 1.0)),),
     instructions=("reach the red ball",),
 )
+CAMERA = SHIFTS["camera"].scene
 TASKS: dict[str, Task] = {"reach": GREEN, "red": RED}
 
 
-def make_simulator(task: Task) -> MujocoSimulator:
-    return MujocoSimulator(task, num_worlds=2, image_size=56, num_render_workers=0, num_threads=1)
+def make_simulator(task: Task, shift: SceneShift) -> MujocoSimulator:
+    return MujocoSimulator(
+        task, num_worlds=2, image_size=56, num_render_workers=0, num_threads=1, shift=shift
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +75,7 @@ def test_a_request_is_served_in_its_own_tasks_scene(engines: RolloutEngines) -> 
 
 
 def test_a_task_is_served_as_its_engine_alone_would(engines: RolloutEngines) -> None:
-    simulator = make_simulator(RED)
+    simulator = make_simulator(RED, SceneShift())
     alone = RolloutEngine(simulator, RED, 2)
     engines.start(request("reach"))
     pairs = [(engines.start(request("red")), alone.start(request("red")))]
@@ -95,9 +99,9 @@ def test_an_answer_to_the_task_before_is_ignored(engines: RolloutEngines) -> Non
 def test_a_simulator_is_made_once_and_only_for_what_is_asked() -> None:
     made: list[str] = []
 
-    def counting(task: Task) -> MujocoSimulator:
+    def counting(task: Task, shift: SceneShift) -> MujocoSimulator:
         made.append(task.name)
-        return make_simulator(task)
+        return make_simulator(task, shift)
 
     engines = RolloutEngines(TASKS, 2, counting)
     assert made == ["reach"]
@@ -110,6 +114,32 @@ def test_a_simulator_is_made_once_and_only_for_what_is_asked() -> None:
 def test_a_task_it_was_not_started_with_is_refused(engines: RolloutEngines) -> None:
     with pytest.raises(ValueError, match="'stack'.* started with reach, red; .*same task:="):
         engines.start(request("stack"))
+
+
+def test_a_shift_is_served_in_the_place_of_the_task_as_it_was() -> None:
+    made: list[tuple[str, SceneShift]] = []
+
+    def counting(task: Task, shift: SceneShift) -> MujocoSimulator:
+        made.append((task.name, shift))
+        return make_simulator(task, shift)
+
+    engines = RolloutEngines(TASKS, 2, counting)
+    names = ("reach", "reach+camera", "reach+camera", "reach")
+    batches = [engines.start(request(task, number)) for number, task in enumerate(names)]
+    images = [batch.observations.image_NC for batch in batches]
+    engines.close()
+    assert made == [("reach", shift) for shift in (SceneShift(), CAMERA, SceneShift())]
+    assert [batch.request.task for batch in batches] == list(names)
+    np.testing.assert_array_equal(images[0], images[3])
+    np.testing.assert_array_equal(images[1], images[2])
+    assert (images[0] != images[1]).any()
+
+
+def test_a_shift_of_what_a_task_has_not_is_refused(engines: RolloutEngines) -> None:
+    with pytest.raises(ValueError, match="'red' has nothing that the shift 'mass' could change"):
+        engines.start(request("red+mass"))
+    with pytest.raises(ValueError, match="unknown shift 'cam'; choose from: none, all, camera"):
+        engines.start(request("red+cam"))
 
 
 def test_a_sparse_reward_is_success_and_nothing_else() -> None:

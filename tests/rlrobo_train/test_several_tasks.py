@@ -9,17 +9,21 @@ from pathlib import Path
 import pytest
 import torch
 
+from rlrobo_core.shifts import SceneShift
 from rlrobo_core.task_set import make_tasks
 from rlrobo_core.tasks import TASKS, Reach, SceneObject, Task
 from rlrobo_core.types import ObservationBatch
 from rlrobo_sim.engines import RolloutEngines
 from rlrobo_sim.mujoco import MujocoSimulator
-from rlrobo_train.assemble import make_conductor
+from rlrobo_train.assemble import check, make_conductor
 from rlrobo_train.conductor import GraphStalled
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.examination import examined
+from rlrobo_train.intervals import SuccessRate
 from rlrobo_train.local import run_local
 from rlrobo_train.metrics import read_metrics
 from rlrobo_train.schedule import task_of
+from rlrobo_train.suite import print_suite
 
 SHIPPED = Path(__file__).parents[2] / "src/rlrobo_policy/rlrobo_policy/warm_start/reach"
 
@@ -63,8 +67,10 @@ def run(config: TrainConfig) -> Path:
     conductor = make_conductor(config)
     config = conductor.config
 
-    def make_simulator(task: Task) -> MujocoSimulator:
-        return MujocoSimulator(task, config.num_envs, config.image_size, num_render_workers=0)
+    def make_simulator(task: Task, shift: SceneShift) -> MujocoSimulator:
+        return MujocoSimulator(
+            task, config.num_envs, config.image_size, num_render_workers=0, shift=shift
+        )
 
     tasks = make_tasks(config.task, config.variant)
     engines = RolloutEngines(tasks, config.group_size, make_simulator, config.reward)
@@ -127,6 +133,64 @@ def test_a_resumed_run_goes_on_with_the_task_whose_turn_it_is(whole: Path, tmp_p
     assert before[0] == before[1]
 
 
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "suite"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TASKS, "reach_red", ReachRed)
+        return run(small(path, mode="eval", group_size=1, shifts="lights,mass"))
+
+
+def test_a_suite_judges_every_task_under_every_shift(suite: Path) -> None:
+    told = json.loads((suite / "suite.json").read_text())
+    for task in ("reach", "reach_red"):
+        under = told["tasks"][task]
+        assert under.keys() == {"none", "lights", "mass"}
+        assert under["mass"] is None  # a ball on a stand cannot be heavier
+        for shift, name in (("none", task), ("lights", f"{task}+lights")):
+            one = json.loads((suite / f"eval_{name}.json").read_text())
+            assert one["task"] == name
+            assert under[shift] == {key: one[key] for key in ("success", "ci95", "episodes")}
+            assert (suite / f"eval_{name}.mp4").exists()
+    each = [told["tasks"][task]["none"]["success"] for task in told["tasks"]]
+    assert told["mean"]["success"] == pytest.approx(sum(each) / 2)
+    assert told["shifts"].keys() == {"lights", "mass"}
+
+
+def test_a_suites_table_has_a_row_a_shift_and_a_dash_where_there_is_none(suite: Path) -> None:
+    told = json.loads((suite / "suite.json").read_text())["tasks"]
+    table = [line.strip("| ").split(" | ") for line in (suite / "suite.md").read_text().split("\n")]
+    assert ["reach", "reach_red"] in table and ["mass", "–", "–"] in table
+    (lights,) = [row for row in table if row[0] == "lights"]
+    for task, cell in zip(told, lights[1:], strict=True):
+        low, high = told[task]["lights"]["ci95"]
+        assert cell == f"{told[task]['lights']['success']:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def test_a_suite_ends_with_its_table_and_one_line(
+    suite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = json.loads((suite / "suite.json").read_text())
+    config = small(suite, mode="eval", shifts="lights,mass")
+    rates = {"reach": SuccessRate(1, 2), "reach_red": SuccessRate(2, 2)}
+    print_suite(config, rates | {f"{task}+lights": SuccessRate(0, 2) for task in rates})
+    shown = capsys.readouterr().out
+    assert told["tasks"].keys() == rates.keys()
+    assert "50.0% [9.5, 90.5]" in shown and "as in training" in shown and "A dash:" in shown
+
+
+def test_what_is_examined() -> None:
+    evaluation = TrainConfig(mode="eval")
+    assert examined(evaluation) == ("reach",)
+    assert examined(replace(evaluation, shifts="all")) == ("reach", "reach+camera", "reach+lights")
+    several = replace(evaluation, task="reach,reach_red")
+    assert len(examined(several)) == 6
+    assert examined(replace(several, shifts="none")) == ("reach", "reach_red")
+    assert examined(replace(several, mode="train")) == ("reach", "reach_red")
+    with pytest.raises(ValueError, match="shifts:=camera belongs to an evaluation"):
+        check(TrainConfig(shifts="camera"))
+
+
 def test_one_task_leaves_the_files_and_keys_of_one_task(tmp_path: Path) -> None:
     config = small(tmp_path / "one", task="reach_red", iterations=1, reward="sparse")
     path = run(config)
@@ -146,7 +210,7 @@ def test_a_graph_of_which_nothing_whole_comes_is_given_up(tmp_path: Path) -> Non
     conductor = make_conductor(replace(small(tmp_path / "run"), mode="eval", group_size=1))
     _, asked = conductor.start()
     engines = RolloutEngines(
-        make_tasks("reach"), 1, lambda task: MujocoSimulator(task, 4, 112, num_render_workers=0)
+        make_tasks("reach"), 1, lambda task, _: MujocoSimulator(task, 4, 112, num_render_workers=0)
     )
     first = engines.start(asked)
     engines.close()

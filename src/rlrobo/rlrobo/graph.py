@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
@@ -22,21 +22,29 @@ class Argument:
     """A launch argument and the node parameter of the same name and type."""
 
     name: str
-    default: bool | int | float | str | tuple[str, ...]
+    default: bool | int | float | str | tuple[str, ...] | Argument
+    """Another argument stands for its value."""
     description: str
     choices: tuple[str, ...] | None = None
 
     def declare(self) -> DeclareLaunchArgument:
+        default = self.default
         return DeclareLaunchArgument(
             self.name,
-            default_value=as_text(self.default),
+            default_value=default.value if isinstance(default, Argument) else as_text(default),
             description=self.description,
             choices=self.choices,
         )
 
+    @property
+    def value(self) -> LaunchConfiguration:
+        return LaunchConfiguration(self.name)
+
     def parameter(self) -> ParameterValue:
+        if isinstance(self.default, Argument):
+            return replace(self, default=self.default.default).parameter()
         kind = None if isinstance(self.default, tuple) else type(self.default)
-        return ParameterValue(LaunchConfiguration(self.name), value_type=kind)
+        return ParameterValue(self.value, value_type=kind)
 
 
 def as_text(value: bool | int | float | str | tuple[str, ...]) -> str:

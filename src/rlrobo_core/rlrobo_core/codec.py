@@ -114,6 +114,28 @@ class Words:
         return np.eye(self.num_symbols, dtype=np.float32)[self.encode(action_ND)]
 
 
+class Choices:
+    """One of several words, for questions that such a word answers. Its "actions" are indices,
+    f[N, 1]. Not a codec of actions, but taught like one."""
+
+    name = "choices"
+    num_tokens = 1
+
+    def __init__(self, words: tuple[str, ...]):
+        self.words: tuple[str, ...] | None = words
+        self.num_symbols = len(words)
+
+    def encode(self, action_ND: Floats) -> Indices:
+        return np.asarray(action_ND).astype(np.int64)
+
+    def decode(self, index_NT: Indices) -> NDArray[np.float32]:
+        return index_NT.astype(np.float32)
+
+    def soft_targets(self, action_ND: Floats, sigma: float) -> NDArray[np.float32]:
+        del sigma  # words have no neighbours
+        return np.eye(self.num_symbols, dtype=np.float32)[self.encode(action_ND)]
+
+
 CODECS = ("tokens", "words")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
+from rlrobo_core.shifts import SceneShift
 from rlrobo_core.task_set import make_tasks
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
@@ -59,13 +60,14 @@ class SimNode(RecordNode):
         )
         self.config = config = declare_parameters(self, SimConfig)
 
-        def make_simulator(task: Task) -> MujocoSimulator:
+        def make_simulator(task: Task, shift: SceneShift) -> MujocoSimulator:
             return MujocoSimulator(
                 task,
                 config.num_envs,
                 image_size=config.image_size,
                 cameras=config.cameras,
                 randomize=config.randomize,
+                shift=shift,
                 robot=config.robot,
             )
 

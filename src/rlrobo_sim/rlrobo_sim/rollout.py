@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rlrobo_core.shifts import parse_task
 from rlrobo_core.tasks import SceneState, Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, Observations, Outcomes, RolloutRequest
 from rlrobo_sim.outcomes import judge, merge_weights, no_outcomes, select
@@ -220,7 +221,7 @@ class RolloutEngine:
 
 def check_request(request: RolloutRequest, task: Task, num_worlds: int) -> None:
     """ValueError if this simulation cannot serve the request."""
-    if request.task != task.name:
+    if parse_task(request.task)[0] != task.name:
         raise ValueError(
             f"the request is for task {request.task!r}, but this simulation runs {task.name!r}; "
             "start simulation and trainer with the same task"

@@ -14,6 +14,7 @@ from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
 from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.evaluation import Rates
+from rlrobo_train.examination import examined
 from rlrobo_train.intervals import SuccessRate
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.trainer import Trainer
@@ -51,6 +52,11 @@ def check(config: TrainConfig) -> None:
         raise ValueError(
             f"lora_rank:={config.lora_rank} adapts a model that both nodes can name: set "
             "checkpoint:=<dir> or model:=<Hugging Face id>, or lora_rank:=0"
+        )
+    examined(config)
+    if config.shifts and config.mode == "train":
+        raise ValueError(
+            f"shifts:={config.shifts} belongs to an evaluation: leave it out, or set mode:=eval"
         )
     if config.warm_start == "scratch" and len(config.tasks) > 1:
         raise ValueError(

@@ -146,9 +146,9 @@ class Conductor:
     # ------------------------------------------------------------------ what goes out
 
     def _publish_policy(self) -> PolicyUpdate:
-        version = self.trainer.policy.version
-        path = self.run.publish_weights(version, self.trainer.model)
-        return PolicyUpdate(version, str(path.resolve()))
+        policy = self.trainer.policy
+        path = self.run.publish_weights(policy.version, self.trainer.model, policy.spec.to_json())
+        return PolicyUpdate(policy.version, str(path.resolve()))
 
     def _ask_rollouts(self) -> RolloutRequest:
         c, i = self.config, self._requested
@@ -171,8 +171,7 @@ class Conductor:
         )
 
     def _begin_evaluation(self) -> RolloutRequest:
-        version = self.trainer.policy.version
-        self._examination = Examination(self.config, self.run, self.config.tasks, version)
+        self._examination = Examination(self.config, self.run, self.trainer.policy.version)
         return self._ask(self._examination.request(self.iteration))
 
     def _ask(self, request: RolloutRequest) -> RolloutRequest:
@@ -256,20 +255,21 @@ class Conductor:
     def _evaluated(self, buffer: RolloutBuffer) -> Messages:
         examination = self._examination
         assert examination is not None
-        examination.add(buffer)
+        if line := examination.add(buffer):
+            self.progress.note(line)
         if not examination.done:
             yield self._ask(examination.request(self.iteration))
             return
         self.before, self.after = self.before or examination.rates, examination.rates
         self._log(examination.metrics)
         if self.config.mode == "eval" or self._finishing:
-            self._finish()
+            self._finish(examination)
             return
         if self.iteration == 0:
             self._save_checkpoint()
         yield self._ask_rollouts()
 
-    def _finish(self) -> None:
+    def _finish(self, examination: Examination) -> None:
         assert self.before is not None and self.after is not None
         if self.config.mode == "train":
             self._save_checkpoint()
@@ -278,6 +278,8 @@ class Conductor:
             | {"iterations": self.iteration}
         )
         self.progress.close()
+        if self.config.mode == "eval":
+            examination.report()
         print(final_line(self.run.path, pooled(self.before), pooled(self.after)), flush=True)
         self.done = True
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
+from rlrobo_core.shifts import shift_names
 from rlrobo_core.task_set import task_names
 from rlrobo_train.trainer import Algorithm, GrpoConfig
 
@@ -69,6 +70,9 @@ class TrainConfig(GrpoConfig):
     """Episodes of an evaluation."""
     eval_seed: int = field(default=0, metadata={"range": (0, 2**31 - 1)})
     """Which held-out episodes: evaluation's seed is 2^31 + eval_seed, training's are below."""
+    shifts: str = ""
+    """What a checkpoint is tested under besides (mode eval): none, all, or names of shifts with
+    commas between them; empty: all where several tasks are judged, none for one."""
     eval_every: int = field(default=20, metadata={"range": (0, 10**9)})
     """Updates between evaluations during training; 0: only before and after."""
     checkpoint_every: int = field(default=10, metadata={"range": (1, 10**9)})
@@ -83,6 +87,12 @@ class TrainConfig(GrpoConfig):
     @property
     def tasks(self) -> tuple[str, ...]:
         return task_names(self.task)
+
+    @property
+    def tested_shifts(self) -> tuple[str, ...]:
+        if self.mode == "train":
+            return ()
+        return shift_names(self.shifts or ("all" if len(self.tasks) > 1 else "none"))
 
     @property
     def groups(self) -> int:

@@ -66,12 +66,13 @@ def pooled(rates: Rates) -> SuccessRate:
     )
 
 
+def told(rate: SuccessRate) -> dict[str, Any]:
+    """As the JSON files have it."""
+    return {"success": rate.rate, "ci95": list(rate.ci95), "episodes": rate.episodes}
+
+
 def summary(rates: Rates) -> dict[str, Any]:
     """As summary.json has it: over all tasks, and each where there are several."""
-
-    def told(rate: SuccessRate) -> dict[str, Any]:
-        return {"success": rate.rate, "ci95": list(rate.ci95), "episodes": rate.episodes}
-
     each = {"tasks": {task: told(rate) for task, rate in rates.items()}}
     return told(pooled(rates)) | (each if len(rates) > 1 else {})
 

@@ -1,43 +1,57 @@
-"""One evaluation of one policy version: every task in turn, each with its file and its film."""
+"""One evaluation of one policy version: every task in turn, each with its file and its film.
+
+Judging a checkpoint may go over every task once more under each shift (`rlrobo_core.shifts`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from rlrobo_core.shifts import NO_SHIFT, applies, parse_task, request_name
+from rlrobo_core.task_set import make_tasks
 from rlrobo_core.types import HELD_OUT, RolloutRequest
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.evaluation import Evaluation, Rates, evaluate, pooled, write_eval
 from rlrobo_train.run import RunDirectory
+from rlrobo_train.suite import print_suite, write_suite
 from rlrobo_train.video import Episode, write_video
 
 VIDEO_EPISODES = 9
 
 
-class Examination:
-    """Asks for one task's held-out episodes after the other's and keeps what came of them."""
+def examined(config: TrainConfig) -> tuple[str, ...]:
+    """The names that requests are made for, in order: each task, then its shifts. A shift that
+    has nothing to change in a task is left out."""
+    return tuple(
+        request_name(name, shift)
+        for name, task in make_tasks(config.task, config.variant).items()
+        for shift in (NO_SHIFT.name, *config.tested_shifts)
+        if shift == NO_SHIFT.name or applies(task, shift)
+    )
 
-    def __init__(
-        self, config: TrainConfig, run: RunDirectory, tasks: Sequence[str], policy_version: int
-    ) -> None:
+
+class Examination:
+    """Asks for one name's held-out episodes after the other's and keeps what came of them."""
+
+    def __init__(self, config: TrainConfig, run: RunDirectory, policy_version: int) -> None:
         self._config, self._run, self._version = config, run, policy_version
-        self._tasks = tuple(tasks)
-        self.results: dict[str, Evaluation] = {}
+        self._names = examined(config)
+        self._tasks = make_tasks(config.task, config.variant)
+        self._results: dict[str, Evaluation] = {}
 
     @property
     def done(self) -> bool:
-        return len(self.results) == len(self._tasks)
+        return len(self._results) == len(self._names)
 
     def request(self, iteration: int) -> RolloutRequest:
-        """For the next task's episodes: the same seeds for every task."""
+        """For the next name's episodes: the same seeds for all."""
         return RolloutRequest(
             request_id=0,
             iteration=iteration,
             phase="eval",
             form="trajectory",
-            task=self._tasks[len(self.results)],
+            task=self._names[len(self._results)],
             seed=HELD_OUT + self._config.eval_seed,
             group_ids=tuple(range(self._config.episodes)),
             group_size=1,
@@ -45,45 +59,55 @@ class Examination:
             temperature=0.0,
         )
 
-    def add(self, buffer: RolloutBuffer) -> Evaluation:
-        """The answer to the last request."""
-        groups, task = buffer.groups(), buffer.request.task
-        result = evaluate(groups, buffer.request.seed)
-        self.results[task] = result
-        path = self._run.path / self._file_name(task)
+    def add(self, buffer: RolloutBuffer) -> str:
+        """The answer to the last request. A line about it, where it is one of several."""
+        groups, name = buffer.groups(), buffer.request.task
+        result = self._results[name] = evaluate(groups, buffer.request.seed)
+        file = self._file_name(name)
         write_eval(
-            path.with_name(f"{path.name}.json"),
+            self._run.path / f"{file}.json",
             result,
-            task=task,
+            task=name,
             checkpoint=self._config.checkpoint or self._config.model,
             policy_version=self._version,
         )
-        write_video(path.with_name(f"{path.name}.mp4"), [film(g) for g in groups[:VIDEO_EPISODES]])
-        return result
+        frames_per_s = round(self._tasks[parse_task(name)[0]].control_hz)
+        films = [film(group) for group in groups[:VIDEO_EPISODES]]
+        write_video(self._run.path / f"{file}.mp4", films, frames_per_s)
+        return f"{name}: success {result.success}" if len(self._names) > 1 else ""
 
     @property
     def rates(self) -> Rates:
-        return {task: result.success for task, result in self.results.items()}
+        """Of the tasks as they are trained."""
+        return {name: r.success for name, r in self._results.items() if name in self._tasks}
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Of the only task; of several the means, and the success of each."""
-        results = list(self.results.values())
-        if len(results) == 1:
-            return results[0].metrics
+        """Of the only task; of several their means, and the success under each name."""
+        tasks = [self._results[name] for name in self._tasks]
+        if len(self._results) == 1:
+            return tasks[0].metrics
         overall = Evaluation(
             success=pooled(self.rates),
-            mean_length=float(np.mean([result.mean_length for result in results])),
-            mean_return=float(np.mean([result.mean_return for result in results])),
+            mean_length=float(np.mean([result.mean_length for result in tasks])),
+            mean_return=float(np.mean([result.mean_return for result in tasks])),
             per_seed=[],
         )
-        each = {f"eval/success/{task}": rate.rate for task, rate in self.rates.items()}
+        each = {f"eval/success/{name}": r.success.rate for name, r in self._results.items()}
         return overall.metrics | each
 
-    def _file_name(self, task: str) -> str:
+    def report(self) -> None:
+        """Where a checkpoint was judged under several names: all of them, in files and as a
+        table in the terminal."""
+        if len(self._results) > 1:
+            rates = {name: result.success for name, result in self._results.items()}
+            write_suite(self._run.path, self._config, rates, self._version)
+            print_suite(self._config, rates)
+
+    def _file_name(self, name: str) -> str:
         judging = self._config.mode == "eval"
-        name = "eval" if judging else f"eval_{self._version:06d}"
-        return name if len(self._tasks) == 1 else f"{name}_{task}"
+        file = "eval" if judging else f"eval_{self._version:06d}"
+        return file if len(self._names) == 1 else f"{file}_{name}"
 
 
 def film(group: RolloutGroup) -> Episode:

@@ -12,6 +12,7 @@ from collections import deque
 
 import tyro
 
+from rlrobo_core.shifts import SceneShift
 from rlrobo_core.task_set import make_tasks
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ObservationBatch, PolicyUpdate, RolloutRequest
@@ -46,13 +47,14 @@ def main() -> None:
     conductor = make_conductor(tyro.cli(TrainConfig))
     policy, config = conductor.trainer.policy, conductor.config  # a resumed run has its own
 
-    def make_simulator(task: Task) -> MujocoSimulator:
+    def make_simulator(task: Task, shift: SceneShift) -> MujocoSimulator:
         return MujocoSimulator(
             task,
             config.num_envs,
             image_size=config.image_size,
             cameras=config.cameras,
             randomize=config.randomize,
+            shift=shift,
         )
 
     tasks = make_tasks(config.task, config.variant)

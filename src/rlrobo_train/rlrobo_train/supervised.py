@@ -20,15 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlrobo_core.codec import Bins
 from rlrobo_policy.inputs import PromptEncoder
 from rlrobo_policy.tree import action_logits, sample_actions
 from rlrobo_policy.vlm import Vlm
-from rlrobo_policy.vocabulary import NUM_LOCATION_BINS, new_token_ids
-
-PLACE_LOW = np.array([0.30, -0.30, -0.05])
-PLACE_HIGH = np.array([0.90, 0.30, 0.50])
-"""The box in which places are told [m], base frame: bins of about 9 mm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,19 +57,6 @@ class LessonConfig:
     """Peak of a cosine after a short warm-up (AdamW)."""
     sigma: float = 1.5
     """Width of the soft targets, in symbols."""
-
-
-def normalise_place(place_N3: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """f[N, 3] in [-1, 1] from metres."""
-    return (place_N3 - PLACE_LOW) / (PLACE_HIGH - PLACE_LOW) * 2.0 - 1.0
-
-
-def place_codec() -> Bins:
-    return Bins(3, NUM_LOCATION_BINS)
-
-
-def place_tokens(vlm: Vlm) -> torch.Tensor:
-    return new_token_ids(vlm, 0, NUM_LOCATION_BINS)
 
 
 def teach(

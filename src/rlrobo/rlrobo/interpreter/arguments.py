@@ -9,8 +9,10 @@ from pathlib import Path
 from rlrobo.interpreter.names import (
     MODULES,
     DeclareLaunchArgument,
+    LaunchConfiguration,
     LaunchDescription,
     LaunchError,
+    Text,
     missing,
     perform,
     standing_in,
@@ -52,6 +54,13 @@ def configure(description: LaunchDescription, given: Sequence[str]) -> dict[str,
     return values
 
 
+def _told(default: Text) -> str:
+    """A default in the words of ros2 launch: the value of another argument by its name."""
+    if isinstance(default, LaunchConfiguration):
+        return f"LaunchConfiguration('{default.name}')"
+    return f"'{perform(default, {})}'"
+
+
 def _split(text: str) -> tuple[str, str]:
     name, separator, value = text.partition(":=")
     if not (separator and name):
@@ -65,7 +74,7 @@ def explain(description: LaunchDescription) -> str:
     for argument in declared(description).values():
         choices = f". Valid choices are: {list(argument.choices)}" if argument.choices else ""
         default = argument.default_value
-        ending = "(required)" if default is None else f"(default: '{perform(default, {})}')"
+        ending = "(required)" if default is None else f"(default: {_told(default)})"
         lines += ["", f"    '{argument.name}':", f"        {argument.description}{choices}"]
         lines += [f"        {ending}"]
     return "\n".join(lines)

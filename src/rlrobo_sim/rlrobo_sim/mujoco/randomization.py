@@ -109,7 +109,7 @@ class Randomizer:
             "light_diffuse": model.light_diffuse * (1.0 + scaled["light_color"]),
             "light_dir": _unit(model.light_dir + scaled["light_direction"]),
             "cam_pos": model.cam_pos + scaled["camera_position"],
-            "cam_quat": _turned(model.cam_quat, scaled["camera_rotation"]),
+            "cam_quat": turned(model.cam_quat, scaled["camera_rotation"]),
         }
         return np.concatenate([fields[name].reshape(count, -1) for name in VISUAL_FIELDS], axis=1)
 
@@ -146,7 +146,7 @@ def _unit(vector: Array) -> Array:
     return vector / np.linalg.norm(vector, axis=-1, keepdims=True)
 
 
-def _turned(quat: Array, rotation_M: Array) -> Array:
+def turned(quat: Array, rotation_M: Array) -> Array:
     """Quaternions wxyz, turned by small rotation vectors [rad] of their own frame."""
     w, v = quat[:, :1], quat[:, 1:]
     half_M = rotation_M / 2

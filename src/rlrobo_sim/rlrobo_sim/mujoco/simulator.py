@@ -14,6 +14,7 @@ import mujoco.batch
 import numpy as np
 from numpy.typing import NDArray
 
+from rlrobo_core.shifts import SceneShift
 from rlrobo_core.tasks import InitialScene, SceneState, Task
 from rlrobo_core.tasks.base import closed
 from rlrobo_sim.mujoco import panda
@@ -23,10 +24,12 @@ from rlrobo_sim.mujoco.randomization import Randomizer, Ranges
 from rlrobo_sim.mujoco.rendering import CameraRig, RigConfig
 from rlrobo_sim.mujoco.robots import make_robot
 from rlrobo_sim.mujoco.scene import CAMERAS, MAX_TIMESTEP, build_kinematics, build_scene
+from rlrobo_sim.mujoco.shifting import shift_scene
 from rlrobo_sim.mujoco.workspace import clip_to_reach
 from rlrobo_sim.simulator import UnstableWorlds, WorldIds
 
 Array = NDArray[np.float64]
+UNSHIFTED = SceneShift()
 
 
 class MujocoSimulator:
@@ -48,8 +51,10 @@ class MujocoSimulator:
         num_render_workers: int | None = None,
         robot: str = "primitive",
         num_threads: int = 0,
+        shift: SceneShift = UNSHIFTED,
     ) -> None:
-        """`control_hz` defaults to the task's; `num_threads` of physics, 0 for all cores."""
+        """`control_hz` defaults to the task's; `num_threads` of physics, 0 for all cores; `shift`
+        is how the scene differs from the one that policies are trained in."""
         _check_arguments(num_worlds, image_size, cameras, num_render_workers)
         self.num_worlds = num_worlds
         self.cameras = tuple(cameras)
@@ -61,6 +66,8 @@ class MujocoSimulator:
         self._start_width = panda.MAX_WIDTH if commanded else task.hold_width
 
         self._scene = build_scene(task, make_robot(robot), image_size, self._timestep)
+        if shift != UNSHIFTED:
+            shift_scene(self._scene, shift)
         model = self._scene.model
         self._batch = mujoco.batch.Batch(model, num_worlds, num_threads)
         self._kinematics = ArmKinematics(

@@ -15,7 +15,7 @@ from rlrobo_train.demonstrations import DemonstrationsConfig, demonstrations, ma
 from rlrobo_train.supervised import LessonConfig
 from rlrobo_train.warm_start import WarmStartConfig, warm_start
 
-FORMATS = {"lerobot": "pyarrow", "rosbag2": "rosbags"}
+FORMATS = ("lerobot", "rosbag2")
 SIZE = 56
 WARM_START = WarmStartConfig(
     image_size=SIZE, frames=0, imitation=LessonConfig(steps=2, batch_size=4)
@@ -24,8 +24,6 @@ WARM_START = WarmStartConfig(
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    for library in FORMATS.values():
-        pytest.importorskip(library)
     out = tmp_path_factory.mktemp("demonstrations") / "reach"
     demonstrations(
         DemonstrationsConfig(
@@ -71,7 +69,7 @@ def test_a_data_set_that_does_not_fit_is_refused_before_anything_is_learned(both
         ({"episodes": 0}, "episodes must be 1 or more, not 0"),
         ({"noise": float("nan")}, "noise must be 0 .none. or more, not nan"),
         ({"seed": 2**31}, "held out for evaluation"),
-        ({"task": "dance"}, "unknown task 'dance'; choose one of: reach"),
+        ({"task": "dance"}, "unknown task 'dance'; choose one of: "),
         ({"variant": "real"}, "unknown variant 'real'; choose one of: default, panda_gym"),
     ],
 )
