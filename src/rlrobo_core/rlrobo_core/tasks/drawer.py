@@ -16,6 +16,9 @@ from rlrobo_core.tasks.placing import Range
 
 CABINET_HALF = (0.10, 0.07, 0.05)
 """Half extents of a cabinet [m]: along its drawer, across, up."""
+CUBE_SIZE = 0.04
+CUBE_DEPTH = 0.15
+"""Of a cube on a cabinet, behind the handle [m]: the hand passes over it."""
 OPENS_TO = -np.pi / 2
 """Yaw [rad] at which a drawer, which slides along its -x, comes out to the robot's left: so the
 front camera sees its coloured front and how far it is open, and the fingers, which close along
@@ -28,8 +31,9 @@ above the cabinet's top."""
 @dataclass(frozen=True)
 class Drawer:
     """A cabinet on the table with a drawer, and beside it, as a distractor, another with a
-    drawer of another colour, on either side. Success: the drawer that the instruction names is
-    open by `threshold` of its travel; what became of the other does not matter."""
+    drawer of another colour, on either side; more distractors are cubes that lie on the
+    cabinets. Success: the drawer that the instruction names is open by `threshold` of its
+    travel; what became of the other does not matter."""
 
     name: str = "drawer"
     action_dims: tuple[str, ...] = ("x", "y", "z", "gripper")
@@ -42,7 +46,7 @@ class Drawer:
     threshold: float = 0.8
     """Of the travel."""
     distractors: int = 1
-    """0 or 1."""
+    """At most 3."""
     low: Range = (0.51, -0.10)
     high: Range = (0.61, 0.0)
     """Of the closed handle, or of the middle between the two."""
@@ -65,8 +69,8 @@ class Drawer:
     )
 
     def __post_init__(self) -> None:
-        if self.distractors not in (0, 1):
-            raise ValueError(f"distractors is {self.distractors}; a drawer takes 0 or 1")
+        if not 0 <= self.distractors <= 3:
+            raise ValueError(f"distractors is {self.distractors}; choose 0 to 3 beside a drawer")
         check_templates(self.instructions, "color")
         check_palette(self.palette, 1 + self.distractors)
 
@@ -76,19 +80,26 @@ class Drawer:
 
     @property
     def objects(self) -> tuple[SceneObject, ...]:
-        size = (*CABINET_HALF, self.travel)
-        names = ("drawer", "other")[: 1 + self.distractors]
-        return tuple(SceneObject(name, "drawer", size, COLORS["red"]) for name in names)
+        names = ("drawer", "distractor1", "distractor2", "distractor3")[: 1 + self.distractors]
+        size, half = (*CABINET_HALF, self.travel), (CUBE_SIZE / 2,) * 3
+        drawers = [SceneObject(name, "drawer", size, COLORS["red"]) for name in names[:2]]
+        cubes = [SceneObject(name, "box", half, COLORS["red"], mass=0.1) for name in names[2:]]
+        return (*drawers, *cubes)
 
     def sample(self, rng: np.random.Generator) -> InitialScene:
         middle = rng.uniform(self.low, self.high)
         yaw = OPENS_TO + rng.uniform(-self.max_yaw, self.max_yaw)
-        side = rng.choice((-1.0, 1.0)) * CABINET_HALF[1] * self.distractors
-        aside = side * np.array([-np.sin(yaw), np.cos(yaw)])
+        inwards, across = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
+        aside = rng.choice((-1.0, 1.0)) * CABINET_HALF[1] * across * min(self.distractors, 1)
+        handles, top = (middle + aside, middle - aside), 2 * CABINET_HALF[2]
+        pose_4 = [
+            *(_pose(xy, top, yaw) for xy in handles),
+            *(_pose(xy + CUBE_DEPTH * inwards, top + CUBE_SIZE / 2, yaw) for xy in handles),
+        ]
         colors = draw_colors(rng, self.palette, 1 + self.distractors)
-        places = zip(self.objects, (middle + aside, middle - aside), strict=False)
+        names = [thing.name for thing in self.objects]
         return InitialScene(
-            object_pose={thing.name: _closed_pose(place, yaw) for thing, place in places},
+            object_pose=dict(zip(names, pose_4, strict=False)),
             instruction=say(rng, self.instructions, color=colors[0]),
             object_rgba=colored(self.objects, colors),
         )
@@ -126,6 +137,5 @@ def pull_direction(pose_N: Array) -> Array:
     return np.stack([z_N * z_N - w_N * w_N, -2.0 * w_N * z_N, np.zeros_like(w_N)], axis=-1)
 
 
-def _closed_pose(place: Array, yaw: float) -> Array:
-    height = 2 * CABINET_HALF[2]
+def _pose(place: Array, height: float, yaw: float) -> Array:
     return np.array([*place, height, 0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2)])
