@@ -1,6 +1,7 @@
 """The tasks, by name."""
 
 from rlrobo_core.tasks.base import InitialScene, SceneObject, SceneState, Task
+from rlrobo_core.tasks.flip import Flip
 from rlrobo_core.tasks.pick_and_place import PickAndPlace
 from rlrobo_core.tasks.push import Push
 from rlrobo_core.tasks.reach import Reach
@@ -11,6 +12,7 @@ TASKS: dict[str, type[Task]] = {
     "pick_and_place": PickAndPlace,
     "push": Push,
     "stack": Stack,
+    "flip": Flip,
 }
 VARIANTS = ("default", "panda_gym")
 """`panda_gym`: the numbers of panda_gym 3.0.7. Each task's file says how its default differs."""
@@ -28,6 +30,7 @@ def make_task(name: str, variant: str = "default") -> Task:
 __all__ = [
     "TASKS",
     "VARIANTS",
+    "Flip",
     "InitialScene",
     "PickAndPlace",
     "Push",
