@@ -2,6 +2,7 @@
 
 from rlrobo_core.tasks.base import InitialScene, SceneObject, SceneState, Task
 from rlrobo_core.tasks.drawer import Drawer
+from rlrobo_core.tasks.flip import Flip
 from rlrobo_core.tasks.pick_and_place import PickAndPlace
 from rlrobo_core.tasks.push import Push
 from rlrobo_core.tasks.reach import Reach
@@ -13,6 +14,7 @@ TASKS: dict[str, type[Task]] = {
     "drawer": Drawer,
     "push": Push,
     "stack": Stack,
+    "flip": Flip,
 }
 VARIANTS = ("default", "panda_gym")
 """`panda_gym`: the numbers of panda_gym 3.0.7. Each task's file says how its default differs."""
@@ -31,6 +33,7 @@ __all__ = [
     "TASKS",
     "VARIANTS",
     "Drawer",
+    "Flip",
     "InitialScene",
     "PickAndPlace",
     "Push",

@@ -25,6 +25,8 @@ from rlrobo_core.tasks.placing import Range, place_apart, poses
 BEHIND = 0.055
 """[m], middle of the cube to the tool that is about to push it: half a diagonal, half a closed
 gripper, and 1 cm."""
+TOUCHING = 0.03
+"""[m], middle of the cube to the tool that touches its side."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,15 @@ class Push:
         goal_N3 = state.object_pose["target"][:, :3] + [0.0, 0.0, self.cube_size / 2]
         return goal_N3 - state.object_pose["cube"][:, :3]
 
-    def behind(self, state: SceneState) -> Array:
-        """f64[N, 3], where a tool that pushes the cube straight to the pad sets on."""
+    def ahead(self, state: SceneState) -> Array:
+        """f64[N, 3], horizontal unit vector from the cube to the pad; zero where it is there."""
         to_goal_N3 = self.to_goal(state) * [1.0, 1.0, 0.0]
         length_N1 = np.linalg.norm(to_goal_N3, axis=-1, keepdims=True)
-        ahead_N3 = to_goal_N3 / np.maximum(length_N1, 1e-6)
-        return state.object_pose["cube"][:, :3] - BEHIND * ahead_N3
+        return to_goal_N3 / np.maximum(length_N1, 1e-6)
+
+    def behind(self, state: SceneState) -> Array:
+        """f64[N, 3], where a tool that pushes the cube straight to the pad sets on."""
+        return state.object_pose["cube"][:, :3] - BEHIND * self.ahead(state)
 
     def distance(self, state: SceneState) -> Array:
         """f64[N], cube to its place on the pad [m]."""
@@ -120,9 +125,12 @@ class Push:
         }
 
     def _to_behind(self, state: SceneState) -> Array:
-        """f64[N] [m]; no less while the tool pushes, so that pushing is not paid twice."""
-        way_N = way_to(state.ee_pose_N[:, :3], self.behind(state))
-        return np.maximum(way_N, BEHIND)
+        """f64[N] [m], the tool's way to where it can push: anywhere from `behind` to the cube, so
+        that pushing neither earns nor costs anything here."""
+        tool_N3, cube_N3 = state.ee_pose_N[:, :3], state.object_pose["cube"][:, :3]
+        ahead_N3 = self.ahead(state)
+        along_N1 = np.sum((cube_N3 - tool_N3) * ahead_N3, axis=-1, keepdims=True)
+        return way_to(tool_N3, cube_N3 - np.clip(along_N1, TOUCHING, BEHIND) * ahead_N3)
 
 
 @dataclass(frozen=True)

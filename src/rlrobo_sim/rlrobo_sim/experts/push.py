@@ -6,15 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.tasks import SceneState, Task
+from rlrobo_core.tasks.push import TOUCHING
 from rlrobo_sim.experts.carrying import go
 
 LOW = 0.02
 """[m], tool against the cube's middle: less, and the fingers touch its side."""
 ASIDE = 0.018
 """[m], tool off the line through cube and pad: less, and it pushes on."""
-CONTACT = 0.03
-"""[m], middle of the cube to the tool that touches it."""
-BEHIND = (0.5 * CONTACT, 0.1)
+BEHIND = (0.5 * TOUCHING, 0.1)
 """[m], how far behind the cube the tool pushes from."""
 CLEAR = 0.04
 """[m], from further below the way than this the tool first rises, or it drags the cube along."""
@@ -33,9 +32,8 @@ def _forward(task: Task, state: SceneState) -> tuple[NDArray[np.bool_], NDArray[
     """Whether the tool is behind the cube (bool[N]), and the straight push to the pad, back
     onto the line through cube and pad (f64[N, 3])."""
     to_cube_N3 = state.object_pose["cube"][:, :3] - state.ee_pose_N[:, :3]
-    to_goal_N2 = task.to_goal(state)[:, :2]
-    left_N1 = np.linalg.norm(to_goal_N2, axis=-1, keepdims=True)
-    ahead_N2 = to_goal_N2 / np.maximum(left_N1, 1e-6)
+    ahead_N2 = task.ahead(state)[:, :2]
+    left_N1 = np.linalg.norm(task.to_goal(state)[:, :2], axis=-1, keepdims=True)
     along_N1 = np.sum(to_cube_N3[:, :2] * ahead_N2, axis=-1, keepdims=True)
     aside_N2 = to_cube_N3[:, :2] - along_N1 * ahead_N2
     ready_N = (
@@ -44,7 +42,7 @@ def _forward(task: Task, state: SceneState) -> tuple[NDArray[np.bool_], NDArray[
         & (np.linalg.norm(aside_N2, axis=-1) < ASIDE)
         & (np.abs(to_cube_N3[:, 2]) < LOW)
     )
-    way_N2 = (along_N1 - CONTACT + left_N1) * ahead_N2 + aside_N2
+    way_N2 = (along_N1 - TOUCHING + left_N1) * ahead_N2 + aside_N2
     way_N3 = np.column_stack([way_N2, to_cube_N3[:, 2]])
     longest_N1 = np.abs(way_N3).max(axis=-1, keepdims=True)
     return ready_N, way_N3 / np.maximum(longest_N1, task.max_step)
