@@ -29,13 +29,17 @@ DEVICE = Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, …
 NUM_ENVS = Argument("num_envs", 16, "environments side by side")
 IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
 CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")
+PROPRIOCEPTION = Argument(
+    "proprioception", False, "tell the policy in words where the gripper is and how far open"
+)
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
 ROBOT = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
 EPISODES = Argument("episodes", 200, "how many")
 SEED = Argument("seed", 0, "which held-out episodes")
 OUT = Argument("out", "", "where eval.json and the video go; empty: a new folder in runs/")
 NAMESPACE = Argument("namespace", "eval", "apart from a training that runs at the same time")
-MODELLING = [VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, IMAGE_SIZE, CAMERAS]
+SEEING = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION]
+MODELLING = [VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, *SEEING]
 SCENE = [VARIANT, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 

@@ -33,6 +33,9 @@ NUM_ENVS = Argument("num_envs", 256, "environments side by side; a multiple of g
 GROUP_SIZE = Argument("group_size", 8, "rollouts, or branches, that are compared with each other")
 IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
 CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")
+PROPRIOCEPTION = Argument(
+    "proprioception", False, "tell the policy in words where the gripper is and how far open"
+)
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
 ROBOT = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
 TRAINING = [
@@ -42,7 +45,7 @@ TRAINING = [
         "grpo: whole rollouts from one start; branch_grpo: actions from one state",
         choices=("branch_grpo", "grpo"),
     ),
-    Argument("minutes", 12.0, "train for this time; 0: no limit"),
+    Argument("minutes", 10.0, "train for this time; 0: no limit"),
     Argument("iterations", 0, "train for this many updates; 0: no limit"),
     Argument("run_dir", "", "where the run is written; empty: a new folder in runs/"),
     Argument("resume", "", "go on with this run"),
@@ -57,7 +60,8 @@ TRAINING = [
     Argument("episodes", 200, "episodes of an evaluation"),
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
 ]
-MODELLING = [TASK, VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, LORA_RANK, IMAGE_SIZE, CAMERAS, SEED]
+SEEING = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION]
+MODELLING = [TASK, VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, LORA_RANK, *SEEING, SEED]
 SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 

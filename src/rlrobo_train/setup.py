@@ -20,6 +20,7 @@ setup(
     entry_points={
         "console_scripts": [
             "train = rlrobo_train.node:main",
+            "demonstrations = rlrobo_train.demonstrations:main",
             "warm_start = rlrobo_train.warm_start:main",
             "local = rlrobo_train.local:main",
         ]

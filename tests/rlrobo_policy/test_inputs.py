@@ -43,6 +43,19 @@ def test_positions_are_the_models(vlm: Vlm, side: str, cameras: int) -> None:
     assert torch.equal(stock[:, inputs.mask_NP], inputs.position_3NP[:, inputs.mask_NP])
 
 
+@pytest.mark.parametrize("text", [*TEXTS, " two  blanks ", "line\nend\n", "", "open 8.0"])
+def test_a_text_is_tokenised_as_in_its_place(vlm: Vlm, text: str) -> None:
+    content = [{"type": "image"}] * 2 + [{"type": "text", "text": text}]
+    chat = vlm.tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}],  # pyright: ignore[reportArgumentType]
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    whole = vlm.tokenizer.encode(str(chat), add_special_tokens=False)
+    token_NP = PromptEncoder(vlm)(images(2, 56), (text,) * 3).token_NP  # an image is one token
+    assert token_NP.tolist() == [whole] * 3
+
+
 def test_image_size_that_does_not_fit_names_the_cure(vlm: Vlm) -> None:
     with pytest.raises(ValueError, match=r"100x100.*multiples of 56.*image_size:=112"):
         PromptEncoder(vlm)(images(1, 100), TEXTS)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rlrobo_core.tasks import make_task
+from rlrobo_core.tasks import Reach, Task, make_task
 from rlrobo_core.types import ObservationBatch, Observations, Outcomes, PolicyUpdate, RolloutRequest
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
+from rlrobo_policy.spec import PolicySpec
 
 REACH = make_task("reach")
 
@@ -65,16 +67,17 @@ def test_it_acts_for_the_requests_task_whatever_the_shift(policy: VlmPolicy) -> 
         several.act(replace(asked, request=replace(asked.request, task="stack")))
 
 
-def test_a_task_of_fewer_dimensions_takes_the_first_of_an_action() -> None:
+def test_writing_stops_where_the_actions_of_a_task_end() -> None:
     grasp = replace(REACH, name="grasp", action_dims=("x", "y", "z", "gripper"))
     several = load_policy("tiny", grasp, others=[REACH])
-    asked = batch()
+    asked = batch(temperature=0.0)
     actions = {
         task: several.act(replace(asked, request=replace(asked.request, task=task)))
         for task in ("grasp", "reach")
     }
     target, held = actions["grasp"].target_M, actions["reach"].target_M
-    assert actions["reach"].token_MT.shape == (6, 4)
+    whole, begun = actions["grasp"].token_MT, actions["reach"].token_MT
+    np.testing.assert_array_equal(whole[:, :3], begun)
     np.testing.assert_array_equal(target[:, :7], held[:, :7])
     assert (held[:, 7] == REACH.hold_width).all() and (target[:, 7] != REACH.hold_width).any()
 
@@ -151,9 +154,83 @@ def test_weights_that_are_not_whole_are_refused(
     assert np.array_equal(before, policy.act(batch()).logprob_MT)
 
 
+def test_weights_for_another_prompt_are_refused(policy: VlmPolicy, tmp_path: Path) -> None:
+    path, told = tmp_path / "w.safetensors", replace(policy.spec, proprioception=True)
+    weights = {n: p.detach() for n, p in policy.vlm.model.named_parameters()}
+    save_file(weights, path, metadata={"spec": told.to_json()})
+    version = policy.version
+    with pytest.raises(ValueError, match="proprioception is True there and False here"):
+        policy.load_weights(PolicyUpdate(9, str(path)))
+    assert policy.version == version
+
+
 def test_a_checkpoint_of_another_action_space_is_refused() -> None:
     with pytest.raises(ValueError, match=r"codec is 'tokens' there and 'words' here"):
         load_policy(str(shipped_checkpoint("reach")), REACH, codec="words")
+
+
+@dataclass(frozen=True)
+class Grasp(Reach):
+    """Reach's observations; the policy commands the fingers too."""
+
+    action_dims: tuple[str, ...] = ("x", "y", "z", "gripper")
+
+
+def saved(path: Path, task: Task, model: str = "tiny", **options: Any) -> str:
+    """A checkpoint: of random weights, or of what another one has become."""
+    path.mkdir(exist_ok=True)
+    load_policy(model, task, **options).save(path)
+    return str(path)
+
+
+def test_a_checkpoint_serves_a_task_that_its_dimensions_begin_with(tmp_path: Path) -> None:
+    checkpoint, asked = saved(tmp_path, Grasp()), batch(temperature=0.0)
+    four, three = (load_policy(checkpoint, task).act(asked) for task in (Grasp(), REACH))
+    assert (four.token_MT.shape[1], three.token_MT.shape[1]) == (4, 3)
+    assert np.array_equal(four.token_MT[:, :3], three.token_MT)
+    assert np.allclose(four.logprob_MT[:, :3], three.logprob_MT, atol=1e-5)
+    assert np.array_equal(four.target_M[:, :7], three.target_M[:, :7])
+
+
+def test_what_it_is_trained_on_is_what_is_saved(tmp_path: Path) -> None:
+    narrower = saved(tmp_path / "3", REACH, saved(tmp_path / "4", Grasp()))
+    load_policy(narrower, REACH)
+    with pytest.raises(ValueError, match=r"action_dims is \('x', 'y', 'z'\) there and .*gripper"):
+        load_policy(narrower, Grasp())
+
+
+def test_other_dimensions_are_not_the_first_ones(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, Grasp())
+    with pytest.raises(ValueError, match=r"action_dims"):
+        load_policy(checkpoint, Grasp(action_dims=("y", "z")))
+
+
+def test_the_vocabulary_of_words_depends_on_the_dimensions(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, Grasp(), codec="words")
+    with pytest.raises(ValueError, match=r"num_symbols is 9 there and 7 here; action_dims is"):
+        load_policy(checkpoint, REACH, codec="words")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_checkpoint_knows_whether_it_was_told_the_posture(tmp_path: Path, there: bool) -> None:
+    checkpoint = saved(tmp_path, REACH, proprioception=there)
+    load_policy(checkpoint, REACH, proprioception=there)
+    with pytest.raises(ValueError, match=f"proprioception is {there} there and {not there} here"):
+        load_policy(checkpoint, REACH, proprioception=not there)
+
+
+def test_a_checkpoint_from_before_proprioception_was_told_nothing() -> None:
+    spec = PolicySpec.load(shipped_checkpoint("reach"))
+    assert spec is not None and not spec.proprioception
+
+
+@pytest.mark.parametrize("proprioception", [False, True])
+def test_only_a_policy_that_is_told_the_posture_acts_on_it(proprioception: bool) -> None:
+    policy = load_policy("tiny", REACH, proprioception=proprioception)
+    here, there = batch(), batch()
+    there.observations.ee_pose_N[:, 1] += 0.1
+    same = np.array_equal(policy.act(here).logprob_MT, policy.act(there).logprob_MT)
+    assert same != proprioception
 
 
 def test_words_act_too() -> None:

@@ -12,6 +12,14 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from rlrobo_core.codec import Words
+from rlrobo_core.prompt import (
+    YES_NO,
+    held_question,
+    instruction_prompt,
+    left_question,
+    location_question,
+    offset_question,
+)
 from rlrobo_core.tasks import TASKS, make_task
 from rlrobo_policy.tiny import NUM_ACTION_ROWS, make_tokenizer, save_tiny
 
@@ -40,6 +48,29 @@ def test_words_of_instructions_and_actions_are_single_tokens(task: str) -> None:
     for word in words:
         assert len(TOKENIZER.encode(word, add_special_tokens=False)) == 1, word
     assert len(TOKENIZER.encode(instruction, add_special_tokens=False)) == len(instruction.split())
+
+
+def test_a_measurement_is_two_tokens() -> None:
+    for whole in range(100):
+        for tenth in range(10):
+            ids = TOKENIZER.encode(f" {whole}.{tenth}", add_special_tokens=False)
+            assert [TOKENIZER.decode([i]) for i in ids] == [f" {whole}", f".{tenth}"]
+
+
+def test_proprioception_adds_fourteen_tokens() -> None:
+    pose = np.array([0.553, -0.031, -0.002, 1.0, 0.0, 0.0, 0.0])
+    texts = [instruction_prompt("reach the green ball", pose, 0.04, told) for told in (False, True)]
+    assert [len(TOKENIZER.encode(text, add_special_tokens=False)) for text in texts] == [4, 18]
+
+
+@pytest.mark.parametrize("thing", ["red cube", "orange puck", "black handle", "purple spot"])
+def test_words_of_questions_are_single_tokens(thing: str) -> None:
+    questions = [ask(thing) for ask in (location_question, offset_question, held_question)]
+    for question in [*questions, left_question(thing, "green cube")]:
+        ids = TOKENIZER.encode(question, add_special_tokens=False)
+        assert len(ids) == len(question.split()), question
+    for word in YES_NO:
+        assert len(TOKENIZER.encode(word, add_special_tokens=False)) == 1
 
 
 def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:

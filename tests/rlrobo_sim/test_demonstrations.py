@@ -1,4 +1,4 @@
-"""Warm start data: labels are the expert's, the truth is true, the seed decides."""
+"""Demonstrations: labels are the expert's, the seed decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlrobo_core.tasks import Reach
-from rlrobo_sim.demonstrations import TOOL_HIGH, TOOL_LOW, collect, spatial_frames
+from rlrobo_sim.demonstrations import collect
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.states import initial_scene
 
@@ -56,20 +56,3 @@ def test_demonstrations_are_a_function_of_the_seed(simulator, wider_simulator):
     two = np.lexsort((wide.step_N, wide.episode_N))
     assert np.array_equal(narrow.image_NC[one], wide.image_NC[two])
     assert np.array_equal(narrow.action_ND[one], wide.action_ND[two])
-
-
-def test_spatial_frames_tell_the_truth(simulator):
-    frames = spatial_frames(simulator, TASK, n=40, seed=2)
-    goals_N3 = np.stack([initial_scene(TASK, 2, n)[0].object_pose["target"][:3] for n in range(40)])
-    assert frames.image_NC.shape == (40, 1, 28, 28, 3)
-    np.testing.assert_allclose(frames.object_pose["target"][:, :3], goals_N3, atol=1e-6)
-    tool_N3 = frames.ee_pose_N[:, :3]
-    assert (tool_N3 > TOOL_LOW - 0.2).all() and (tool_N3 < TOOL_HIGH + 0.2).all()
-    assert (np.ptp(tool_N3, axis=0) > 0.6 * (TOOL_HIGH - TOOL_LOW)).all()
-
-
-def test_spatial_frames_are_a_function_of_the_seed(simulator, wider_simulator):
-    one = spatial_frames(simulator, TASK, n=11, seed=2)
-    two = spatial_frames(wider_simulator, TASK, n=11, seed=2)
-    assert np.array_equal(one.image_NC, two.image_NC)
-    assert np.array_equal(one.ee_pose_N, two.ee_pose_N)

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from rlrobo_core.tasks import Reach
+from rlrobo_core.codec import end_effector_target
+from rlrobo_core.tasks import Reach, Task, make_task
 from rlrobo_core.types import HELD_OUT
 from rlrobo_sim.demonstrations import collect
-from rlrobo_sim.experts import expert_action, expert_target
+from rlrobo_sim.experts import EXPERTS, expert_action, expert_target
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.states import initial_scene
 
@@ -27,6 +29,36 @@ def simulator() -> Iterator[MujocoSimulator]:
 def test_the_expert_reaches(simulator):
     solved = collect(simulator, TASK, episodes=40, seed=HELD_OUT, noise=0.0).success_E
     assert solved.mean() >= 0.98
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERTS if name != "reach"])
+def test_experts_solve_what_they_see_in_time(name):
+    assert solved(make_task(name), noise=0.0).mean() >= 0.98
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERTS if name != "reach"])
+def test_experts_recover_from_noise_on_their_actions(name):
+    assert solved(make_task(name), noise=0.3).mean() >= 0.8
+
+
+def solved(task: Task, noise: float, episodes: int = 40) -> NDArray[np.bool_]:
+    """bool[episodes]: as `collect`, without images, all episodes at once."""
+    simulator = MujocoSimulator(task, episodes, num_threads=1, num_render_workers=0)
+    scenes, seeds = zip(*(initial_scene(task, HELD_OUT, e) for e in range(episodes)), strict=True)
+    simulator.reset(range(episodes), scenes, seeds)
+    rng = np.random.default_rng(0)
+    solved_N = np.zeros(episodes, dtype=bool)
+    for _ in range(task.max_steps):
+        running = np.flatnonzero(~solved_N)
+        state = simulator.state(running)
+        action_ND = expert_action(task, state)
+        action_ND = action_ND + noise * rng.normal(size=action_ND.shape)
+        simulator.step(running, end_effector_target(task, state.ee_pose_N, action_ND))
+        solved_N[running] = task.success(simulator.state(running))
+        if solved_N.all():
+            break
+    simulator.close()
+    return solved_N
 
 
 def test_the_target_lies_within_one_step_of_the_measured_pose(simulator):

@@ -12,8 +12,9 @@ import pytest
 
 from rlrobo_core.tasks import InitialScene, SceneObject
 from rlrobo_core.tasks.reach import Reach
-from rlrobo_sim.mujoco import MujocoSimulator, UnstableWorlds
+from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.mujoco.workspace import clip_to_reach
+from rlrobo_sim.simulator import UnstableWorlds
 
 REACH = Reach()
 CUBE_TASK = replace(

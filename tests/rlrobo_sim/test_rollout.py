@@ -292,3 +292,21 @@ def test_engines_that_cannot_be_built_name_the_cure(simulator):
         RolloutEngine(simulator, TASK, group_size=5)
     with pytest.raises(ValueError, match=r"'sucess'.*progress, success"):
         RolloutEngine(simulator, TASK, GROUP, reward_weights={"sucess": 1.0})
+
+
+@pytest.mark.parametrize("form", ["trajectory", "branch"])
+def test_a_group_whose_physics_diverges_is_given_up_and_the_others_are_not_touched(
+    simulator, form, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warning to a file there
+    whole = outcomes_by_id(serve(RolloutEngine(simulator, TASK, GROUP), request(form)))
+    engine = RolloutEngine(simulator, TASK, GROUP)
+    batches = [engine.start(request(form))]
+    broken = simulator.snapshot([GROUP + 1])  # a world of the second group
+    simulator.restore([GROUP + 1], np.where(broken == 0.0, 1e12, broken))
+    while not batches[-1].last:
+        following = engine.act(answer(batches[-1]))
+        assert following is not None
+        batches.append(following)
+    assert engine.unstable_groups == [4]
+    assert outcomes_by_id(batches) == {key: v for key, v in whole.items() if key[0] != 4}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import Reach
-from rlrobo_core.types import ActionBatch, Form, ObservationBatch, RolloutRequest
+from rlrobo_core.types import ActionBatch, Form, ObservationBatch, Observations, RolloutRequest
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
@@ -128,7 +128,10 @@ def heard(
 def content(group: RolloutGroup) -> tuple:
     """All of a group, comparable."""
     decisions = tuple(
-        (d.instruction, d.step, *map(bytes, (d.image_C, d.rollout_S, d.token_ST, d.logprob_ST)))
+        (
+            *(d.instruction, d.gripper_width, d.step),
+            *map(bytes, (d.image_C, d.ee_pose, d.rollout_S, d.token_ST, d.logprob_ST)),
+        )
         for d in group.decisions
     )
     arrays_GL = map(bytes, (group.reward_GL, group.alive_GL, group.chosen_GL))
@@ -165,6 +168,25 @@ def test_every_reward_and_action_stands_under_its_own_id(dialogue: Dialogue) -> 
                 assert (token_T.astype(np.int32).tobytes(), logprob_T.tobytes()) == expected
                 assert group.alive_GL[rollout, decision.step]
     assert not rewards and not answers
+
+
+def test_every_decision_keeps_what_was_measured_when_it_was_made(dialogue: Dialogue) -> None:
+    asked = [m.observations for m in dialogue.messages if isinstance(m, ObservationBatch)]
+    measured = {
+        (int(obs.group_N[n]), int(obs.rollout_N[n]), int(obs.step_N[n])): posture(obs, n)
+        for obs in asked
+        for n in range(len(obs))
+    }
+    for group in heard(*dialogue).groups():
+        for d in group.decisions:
+            key = (group.group_id, int(d.rollout_S[0]), d.step)
+            assert (d.ee_pose.tobytes(), d.gripper_width) == measured.pop(key)
+    assert not measured
+
+
+def posture(obs: Observations, n: int) -> tuple[bytes, float]:
+    """Pose and gripper width of a row."""
+    return obs.ee_pose_N[n].tobytes(), float(obs.gripper_width_N[n])
 
 
 def test_the_path_is_every_trajectory_or_one_branch_of_each_step(dialogue: Dialogue) -> None:

@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.tasks import Task
+from rlrobo_core.tasks.grasping import MAX_GRIPPER_WIDTH
 
 Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.integer[Any]]
 
 TOOL_DOWN = np.array([1.0, 0.0, 0.0, 0.0], dtype=np.float32)
 """Quaternion xyzw of the tool pointing straight down, x forward (base frame)."""
-MAX_GRIPPER_WIDTH = 0.08
-"""Franka Hand, fully open [m]."""
 
 
 class ActionCodec(Protocol):
@@ -109,6 +108,28 @@ class Words:
 
     def decode(self, index_NT: Indices) -> NDArray[np.float32]:
         return self.directions_VD[index_NT[:, 0]]
+
+    def soft_targets(self, action_ND: Floats, sigma: float) -> NDArray[np.float32]:
+        del sigma  # words have no neighbours
+        return np.eye(self.num_symbols, dtype=np.float32)[self.encode(action_ND)]
+
+
+class Choices:
+    """One of several words, for questions that such a word answers. Its "actions" are indices,
+    f[N, 1]. Not a codec of actions, but taught like one."""
+
+    name = "choices"
+    num_tokens = 1
+
+    def __init__(self, words: tuple[str, ...]):
+        self.words: tuple[str, ...] | None = words
+        self.num_symbols = len(words)
+
+    def encode(self, action_ND: Floats) -> Indices:
+        return np.asarray(action_ND).astype(np.int64)
+
+    def decode(self, index_NT: Indices) -> NDArray[np.float32]:
+        return index_NT.astype(np.float32)
 
     def soft_targets(self, action_ND: Floats, sigma: float) -> NDArray[np.float32]:
         del sigma  # words have no neighbours

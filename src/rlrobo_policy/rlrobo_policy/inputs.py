@@ -6,7 +6,7 @@ Shape legend: N prompts, P prompt tokens (padded), Q image patches of all prompt
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -37,15 +37,26 @@ class PromptInputs:
         )
 
 
+class Frame(NamedTuple):
+    """Token ids of a chat before and after the user's text, images included."""
+
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+
+
+TEXT = "{text}"
+"""Stands for the user's text while a frame is made."""
+
+
 class PromptEncoder:
-    """Encodes chat prompts with images for one model. Tokenised prompts are kept by text."""
+    """Encodes chat prompts with images for one model."""
 
     def __init__(self, vlm: Vlm, padding_side: Literal["left", "right"] = "right"):
         self.tokenizer, self.images = vlm.tokenizer, vlm.image_processor
         self.padding_side = padding_side
         self.image_token_id = vlm.model.config.image_token_id
         self.pad_token_id = vlm.tokenizer.pad_token_id or 0
-        self._tokens: dict[tuple[str, int, int], NDArray[np.int64]] = {}
+        self._frames: dict[tuple[int, int], Frame] = {}
 
     def __call__(self, image_NC: NDArray[np.uint8], texts: tuple[str, ...]) -> PromptInputs:
         """`image_NC` u8[N, C, H, W, 3] RGB and one text a prompt; H and W are multiples of the
@@ -53,7 +64,8 @@ class PromptEncoder:
         cameras, height, width = image_NC.shape[1:4]
         rows, columns = self._grid(height, width)
         merge = self.images.merge_size
-        tokens = [self._tokenise(text, cameras, rows * columns // merge**2) for text in texts]
+        before, after = self._frame(cameras, rows * columns // merge**2)
+        tokens = [np.concatenate([before, self._tokenise(text), after]) for text in texts]
         token_NP, mask_NP = self._pad(tokens)
         position_3NP = rope_positions(
             token_NP == self.image_token_id, mask_NP, rows // merge, columns // merge
@@ -75,20 +87,23 @@ class PromptEncoder:
             )
         return height // patch, width // patch
 
-    def _tokenise(self, text: str, cameras: int, image_tokens: int) -> NDArray[np.int64]:
-        key = (text, cameras, image_tokens)
-        if key not in self._tokens:
-            content = [{"type": "image"}] * cameras + [{"type": "text", "text": text}]
+    def _frame(self, cameras: int, image_tokens: int) -> Frame:
+        """The chat around a text, kept: every text may be new, for it tells measurements. Special
+        tokens border on the text, so that it is tokenised alone as in its place."""
+        key = (cameras, image_tokens)
+        if key not in self._frames:
+            content = [{"type": "image"}] * cameras + [{"type": "text", "text": TEXT}]
             turns: list[Any] = [{"role": "user", "content": content}]
-            prompt = str(
-                self.tokenizer.apply_chat_template(
-                    turns, tokenize=False, add_generation_prompt=True
-                )
+            chat = self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
             )
-            ids = np.asarray(self.tokenizer.encode(prompt, add_special_tokens=False), np.int64)
-            repeats = np.where(ids == self.image_token_id, image_tokens, 1)
-            self._tokens[key] = np.repeat(ids, repeats)
-        return self._tokens[key]
+            before, after = map(self._tokenise, str(chat).split(TEXT))
+            repeats = np.where(before == self.image_token_id, image_tokens, 1)
+            self._frames[key] = Frame(np.repeat(before, repeats), after)
+        return self._frames[key]
+
+    def _tokenise(self, text: str) -> NDArray[np.int64]:
+        return np.asarray(self.tokenizer.encode(text, add_special_tokens=False), np.int64)
 
     def _pad(self, tokens: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         length = max(map(len, tokens))
@@ -120,21 +135,13 @@ def rope_positions(
     """i64[3, N, P], Qwen2-VL's multimodal RoPE positions (arXiv 2409.12191, section 2.1): text
     advances all three by one; an image of rows x columns tokens holds time still, spreads over
     height and width, and the text after it goes on from its largest position."""
-    positions = np.zeros((3, *mask_NP.shape), np.int64)
     tokens = rows * columns
-    height, width = np.divmod(np.arange(tokens), columns)
-    for n in range(len(mask_NP)):
-        at = np.flatnonzero(mask_NP[n])
-        is_image = is_image_NP[n, at]
-        step = np.where(is_image, 0, 1)
-        images = np.flatnonzero(is_image)[::tokens]
-        step[images] = max(rows, columns)
-        start = np.cumsum(step) - step
-        for first in images:
-            start[first : first + tokens] = start[first]
-        positions[:, n, at] = start
-        for first in images:
-            block = at[first : first + tokens]
-            positions[1, n, block] += height
-            positions[2, n, block] += width
-    return positions
+    rank_NP = np.cumsum(is_image_NP, axis=1) - 1  # of an image token among its row's
+    first_NP = is_image_NP & (rank_NP % tokens == 0)
+    rest_NP = is_image_NP & ~first_NP
+    step_NP = np.where(first_NP, max(rows, columns), mask_NP & ~is_image_NP)
+    start_NP = np.cumsum(step_NP, axis=1) - step_NP
+    start_NP -= np.where(rest_NP, max(rows, columns), 0)  # all of an image starts as its first
+    height_NP, width_NP = np.divmod(rank_NP % tokens, columns)
+    spread_3NP = np.stack([np.zeros_like(rank_NP), height_NP, width_NP]) * is_image_NP
+    return (start_NP + spread_3NP) * mask_NP

@@ -1,29 +1,20 @@
 """Low-rank adaptation: the base model is frozen, small matrices beside its projections learn.
 
-LoRA (arXiv 2106.09685) through peft, an optional dependency. What trains, is published and is
-saved is then the adapter alone; a checkpoint names the base model that it belongs to.
+LoRA (arXiv 2106.09685) through peft. What trains, is published and is saved is then the adapter
+alone; a checkpoint names the base model that it belongs to.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-INSTALL = "pip install --no-deps peft==0.21.2 accelerate==1.15.0"
 TARGETS = (
     r"model\.language_model\.layers\.\d+\."
     r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
 )
 """Attention and MLP projections of the language model; the vision tower has names like these."""
-ADAPTER_FILE = "adapter_config.json"
-
-
-def check_peft(needed_by: str) -> None:
-    """ValueError, with the cure, where peft is not installed."""
-    if not (find_spec("peft") and find_spec("accelerate")):
-        raise ValueError(f"{needed_by} needs peft, which is not installed: {INSTALL}")
 
 
 def train_adapter(model: Qwen2_5_VLForConditionalGeneration, name: str, rank: int) -> None:
@@ -49,8 +40,7 @@ def _add_adapter(model: Qwen2_5_VLForConditionalGeneration, name: str, rank: int
             f"lora_rank:={rank} adapts weights that were trained, those of 'tiny' are random: "
             "choose a checkpoint directory or a Hugging Face id, or lora_rank:=0"
         )
-    check_peft(f"lora_rank:={rank}")
-    from peft import LoraConfig
+    from peft import LoraConfig  # here, for its import takes long
 
     # The adapter's files name the base: they must find it from any working directory.
     model.name_or_path = str(Path(name).resolve()) if Path(name).is_dir() else name

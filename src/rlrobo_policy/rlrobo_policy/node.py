@@ -32,6 +32,8 @@ class PolicyConfig:
     """How actions are written: tokens, words."""
     cameras: tuple[str, ...] = ("front",)
     """Cameras that the policy sees."""
+    proprioception: bool = False
+    """Whether the prompt tells where the gripper is and how far it is open."""
     image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
     device: str = "cpu"
@@ -122,7 +124,8 @@ def make_policy(config: PolicyConfig) -> Policy:
         config.seed,
         config.device,
         config.lora_rank,
-        tasks,
+        proprioception=config.proprioception,
+        others=tasks,
     )
 
 

@@ -24,31 +24,56 @@ class PolicySpec:
     cameras: tuple[str, ...]
     image_size: int
     """[px], square"""
+    proprioception: bool = False
+    """Whether the prompt tells where the gripper is and how far it is open. Files that are older
+    than the choice lack it."""
 
     @staticmethod
-    def of(task: Task, codec: str, cameras: tuple[str, ...], image_size: int) -> PolicySpec:
-        symbols = make_codec(codec, task).num_symbols
-        return PolicySpec(codec, symbols, task.action_dims, task.max_step, cameras, image_size)
+    def of(
+        task: Task,
+        codec: str,
+        cameras: tuple[str, ...],
+        image_size: int,
+        proprioception: bool = False,
+    ) -> PolicySpec:
+        return PolicySpec(
+            codec=codec,
+            num_symbols=make_codec(codec, task).num_symbols,
+            action_dims=task.action_dims,
+            max_step=task.max_step,
+            cameras=cameras,
+            image_size=image_size,
+            proprioception=proprioception,
+        )
 
     def save(self, directory: Path) -> None:
-        (directory / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+        (directory / FILE).write_text(self.to_json() + "\n")
 
     @staticmethod
     def load(directory: Path) -> PolicySpec | None:
         """None where the directory is a plain Hugging Face model without rlrobo's file."""
-        if not (directory / FILE).exists():
-            return None
-        values = json.loads((directory / FILE).read_text())
+        file = directory / FILE
+        return PolicySpec.from_json(file.read_text()) if file.exists() else None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+    @staticmethod
+    def from_json(text: str) -> PolicySpec:
+        values = json.loads(text)
         lists = {name: tuple(values[name]) for name in ("action_dims", "cameras")}
         return PolicySpec(**(values | lists))
 
     def check(self, checkpoint: PolicySpec, path: str) -> None:
-        """ValueError, naming each difference, where the checkpoint is of another space."""
+        """ValueError, naming each difference, where the checkpoint is of another space. One that
+        writes a token a dimension and this task's dimensions first serves it: writing stops
+        there. What is then saved is of this task alone, for only its dimensions were practised."""
         differences = [
             f"{field.name} is {getattr(checkpoint, field.name)!r} there and "
             f"{getattr(self, field.name)!r} here"
             for field in fields(self)
             if getattr(checkpoint, field.name) != getattr(self, field.name)
+            and not (field.name == "action_dims" and self._begins(checkpoint))
         ]
         if differences:
             raise ValueError(
@@ -56,3 +81,8 @@ class PolicySpec:
                 f"{'; '.join(differences)}. Choose the arguments it was trained with, or another "
                 "checkpoint"
             )
+
+    def _begins(self, checkpoint: PolicySpec) -> bool:
+        """Whether the checkpoint's actions begin with the tokens of this action space."""
+        count = len(self.action_dims)
+        return self.codec == "tokens" and checkpoint.action_dims[:count] == self.action_dims

@@ -16,7 +16,6 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.utils.logging import disable_progress_bar
 
 from rlrobo_policy.fast_vision import use_fast_vision
-from rlrobo_policy.lora import ADAPTER_FILE, check_peft
 from rlrobo_policy.tiny import save_tiny
 
 disable_progress_bar()  # of reading weight shards: it would tear the training's own line
@@ -52,8 +51,6 @@ def load_vlm(name: str, device: str = "cpu", dtype: torch.dtype | None = None) -
     if name == "tiny":
         with tempfile.TemporaryDirectory() as directory:
             return load_vlm(str(save_tiny(Path(directory))), device, dtype)
-    if (Path(name) / ADAPTER_FILE).exists():
-        check_peft(f"the adapter {name}")
     if dtype is None:
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
     try:

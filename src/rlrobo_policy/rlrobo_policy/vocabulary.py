@@ -28,8 +28,13 @@ def action_token_ids(vlm: Vlm, codec: ActionCodec) -> torch.Tensor:
     """i64[V], the token id of each symbol of the codec."""
     if codec.words is None:
         return new_token_ids(vlm, NUM_LOCATION_BINS, codec.num_symbols)
-    ids = [vlm.tokenizer.encode(word, add_special_tokens=False) for word in codec.words]
-    split = [word for word, tokens in zip(codec.words, ids, strict=True) if len(tokens) != 1]
+    return word_token_ids(vlm, codec.words)
+
+
+def word_token_ids(vlm: Vlm, words: tuple[str, ...]) -> torch.Tensor:
+    """i64[V], the token of each word; ValueError where one takes several."""
+    ids = [vlm.tokenizer.encode(word, add_special_tokens=False) for word in words]
+    split = [word for word, tokens in zip(words, ids, strict=True) if len(tokens) != 1]
     if split:
         raise ValueError(
             f"the tokenizer splits the words {split} into several tokens: take codec:=tokens"

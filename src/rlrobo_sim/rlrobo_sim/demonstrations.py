@@ -1,30 +1,21 @@
-"""Data for the warm start: frames whose truth the simulator knows, and an expert's episodes.
-
-Both are functions of their seed alone, not of the number of worlds they were made in.
-"""
+"""An expert's episodes, to be imitated: a function of their seed alone, not of the number of
+worlds they were made in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.codec import TOOL_DOWN, end_effector_target
-from rlrobo_core.tasks import Task
+from rlrobo_core.codec import end_effector_target
+from rlrobo_core.tasks import SceneState, Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
 from rlrobo_sim.experts import expert_action
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_sim.simulator import Simulator
-from rlrobo_sim.states import initial_scene
-
-TOOL_LOW = np.array([0.4, -0.22, 0.02])
-TOOL_HIGH = np.array([0.8, 0.22, 0.36])
-"""Where `spatial_frames` sends the tool [m], base frame: panda_gym's ranges and some more, no
-further than the front camera sees."""
-MOVING_STEPS = 2
-"""Control steps from the neutral posture towards that place: as a rule it arrives."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,20 +40,33 @@ class Demonstrations:
     def __len__(self) -> int:
         return len(self.episode_N)
 
+    def in_order(self) -> Demonstrations:
+        """Episode after episode, step after step, which is how data sets are written."""
+        order = np.lexsort((self.step_N, self.episode_N))
+        return replace(
+            self,
+            image_NC=self.image_NC[order],
+            ee_pose_N=self.ee_pose_N[order],
+            gripper_width_N=self.gripper_width_N[order],
+            instruction_N=tuple(self.instruction_N[row] for row in order),
+            action_ND=self.action_ND[order],
+            episode_N=self.episode_N[order],
+            step_N=self.step_N[order],
+        )
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SpatialFrames:
-    """N unrelated images with the truth about where things are in them."""
+    def seen_by(self, cameras: list[int]) -> Demonstrations:
+        """With these of its cameras, by number, in this order."""
+        return replace(self, image_NC=self.image_NC[:, cameras])
 
-    image_NC: NDArray[np.uint8]
-    """u8[N, C, H, W, 3], RGB."""
-    ee_pose_N: NDArray[np.float32]
-    """f32[N, 7], measured, base frame."""
-    object_pose: dict[str, NDArray[np.float32]]
-    """name -> f32[N, 7], base frame."""
 
-    def __len__(self) -> int:
-        return len(self.ee_pose_N)
+class Moment(NamedTuple):
+    """One control step of an expert's episodes, for all that wait for an action."""
+
+    batch: ObservationBatch
+    state: SceneState
+    """True state, in the order of the batch's rows."""
+    action_ND: NDArray[np.float64]
+    """f64[N, D], what the expert would do."""
 
 
 def collect(
@@ -71,19 +75,13 @@ def collect(
     """Episodes 0 … `episodes` - 1 of `seed`, driven by the task's expert. Gaussian noise of
     standard deviation `noise` (in units of a full step) is added to what is executed, so that
     the frames show how to recover; the labels stay the expert's."""
-    engine = RolloutEngine(simulator, task, group_size=1)
-    batch = engine.start(_request(task, episodes, seed))
     asked, labels = [], []
     success_E = np.zeros(episodes, dtype=bool)
-    while not batch.last:
-        action_ND = expert_action(task, engine.state)
-        asked.append(batch.observations)
-        labels.append(action_ND.astype(np.float32))
-        executed_ND = action_ND + noise * _gaussian(batch, action_ND.shape[1])
-        answered = engine.act(_answer(batch, task, executed_ND))
-        assert answered is not None, "the answer repeats the question's ids"
-        batch = answered
+    for batch, _, action_ND in expert_episodes(simulator, task, episodes, seed, noise):
         success_E[batch.outcomes.group_M[batch.outcomes.success_M]] = True
+        if not batch.last:
+            asked.append(batch.observations)
+            labels.append(action_ND.astype(np.float32))
     return Demonstrations(
         image_NC=np.concatenate([o.image_NC for o in asked]),
         ee_pose_N=np.concatenate([o.ee_pose_N for o in asked]),
@@ -96,43 +94,22 @@ def collect(
     )
 
 
-def spatial_frames(simulator: Simulator, task: Task, n: int, seed: int) -> SpatialFrames:
-    """`n` images of random scenes of the task, the tool on its way to a random place."""
-    parts = [_random_frames(simulator, task, ids, seed) for ids in _chunks(n, simulator)]
-    return SpatialFrames(
-        image_NC=np.concatenate([part.image_NC for part in parts]),
-        ee_pose_N=np.concatenate([part.ee_pose_N for part in parts]),
-        object_pose={
-            spec.name: np.concatenate([part.object_pose[spec.name] for part in parts])
-            for spec in task.objects
-        },
-    )
-
-
-def _random_frames(simulator: Simulator, task: Task, ids: range, seed: int) -> SpatialFrames:
-    worlds = range(len(ids))
-    scenes, seeds = zip(*(initial_scene(task, seed, frame) for frame in ids), strict=True)
-    simulator.reset(worlds, scenes, seeds)
-    target_N = np.stack([_random_target(seed, frame) for frame in ids])
-    for _ in range(MOVING_STEPS):
-        simulator.step(worlds, target_N)
-    state = simulator.state(worlds)
-    return SpatialFrames(
-        image_NC=simulator.render(worlds),
-        ee_pose_N=state.ee_pose_N.astype(np.float32),
-        object_pose={name: p_N.astype(np.float32) for name, p_N in state.object_pose.items()},
-    )
-
-
-def _random_target(seed: int, frame: int) -> NDArray[np.float64]:
-    """f64[8], tool pose and gripper width."""
-    rng = np.random.default_rng((seed, frame, 1))
-    return np.concatenate([rng.uniform(TOOL_LOW, TOOL_HIGH), TOOL_DOWN, [0.0]])
-
-
-def _chunks(n: int, simulator: Simulator) -> Iterator[range]:
-    for first in range(0, n, simulator.num_worlds):
-        yield range(first, min(first + simulator.num_worlds, n))
+def expert_episodes(
+    simulator: Simulator, task: Task, episodes: int, seed: int, noise: float
+) -> Iterator[Moment]:
+    """Step after step of such episodes, the last batch, which asks for nothing, included."""
+    engine = RolloutEngine(simulator, task, group_size=1)
+    batch = engine.start(_request(task, episodes, seed))
+    while True:
+        state = engine.state
+        action_ND = expert_action(task, state)
+        yield Moment(batch, state, action_ND)
+        if batch.last:
+            return
+        executed_ND = action_ND + noise * _gaussian(batch, action_ND.shape[1])
+        answered = engine.act(_answer(batch, task, executed_ND))
+        assert answered is not None, "the answer repeats the question's ids"
+        batch = answered
 
 
 def _request(task: Task, episodes: int, seed: int) -> RolloutRequest:

@@ -108,6 +108,12 @@ class SimNode(RecordNode):
             self.facts["unmatched_actions"] += 1
         else:
             self._send(batch)
+        if self.engine.unstable_groups:
+            self.complain(
+                f"the physics of groups {self.engine.unstable_groups} became unstable: they are "
+                "dropped; check masses, sizes and targets of the task"
+            )
+            self.engine.unstable_groups.clear()
 
     def _send(self, batch: ObservationBatch) -> None:
         self.publish(batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,12 @@ def judge(
         success_M=success_M,
         chosen_M=np.ones(len(step_M), dtype=bool),
     )
+
+
+def select(outcomes: Outcomes, keep_M: NDArray[np.bool_]) -> Outcomes:
+    """Those of the actions where `keep_M` is true."""
+    rows = {f.name for f in fields(Outcomes)} - {"reward_term_names"}
+    return replace(outcomes, **{name: getattr(outcomes, name)[keep_M] for name in rows})
 
 
 def no_outcomes(weights: Mapping[str, float]) -> Outcomes:

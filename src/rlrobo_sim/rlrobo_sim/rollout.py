@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from rlrobo_core.shifts import parse_task
 from rlrobo_core.tasks import SceneState, Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, Observations, Outcomes, RolloutRequest
-from rlrobo_sim.outcomes import judge, merge_weights, no_outcomes
-from rlrobo_sim.simulator import Simulator
+from rlrobo_sim.outcomes import judge, merge_weights, no_outcomes, select
+from rlrobo_sim.simulator import Simulator, UnstableWorlds
 from rlrobo_sim.states import initial_scene, put, take
 
 FORMS = ("trajectory", "branch")
@@ -67,6 +67,9 @@ class RolloutEngine:
         self.task = task
         self.reward_weights = merge_weights(task, reward_weights or {})
         self.pending: ObservationBatch | None = None
+        self.unstable_groups: list[int] = []
+        """Groups given up because their physics diverged. They get no further outcomes, so the
+        trainer drops them by name."""
         self._sequence = 0
         self._queue: deque[int] = deque()
         self._slots: list[Slot] = []
@@ -95,15 +98,14 @@ class RolloutEngine:
         if self.pending is None or not answers(actions, self.pending):
             return None
         check_finite(actions)
-        request = self.pending.request
+        request, slots = self.pending.request, self._slots
         outcomes = self._step(actions.target_M, self.pending)
-        if request.form == "branch":
+        if self._slots and request.form == "branch":
             self._go_on_with_chosen(outcomes)
-        else:
+        elif self._slots:
             self._leave_out_finished(outcomes)
-        free = [slot.worlds_G for slot in self._slots if not slot.running_G.any()]
         self._slots = [slot for slot in self._slots if slot.running_G.any()]
-        self._open(request, free)
+        self._open(request, [slot.worlds_G for slot in slots if slot not in self._slots])
         return self._ask(request, outcomes)
 
     def _open(self, request: RolloutRequest, free: Sequence[NDArray[np.int64]]) -> None:
@@ -126,14 +128,27 @@ class RolloutEngine:
     def _step(self, target_M: NDArray[np.float32], answered: ObservationBatch) -> Outcomes:
         worlds_M = self._worlds_M()
         before = take(self._state, worlds_M)
-        self.simulator.step(worlds_M, target_M)
+        try:
+            self.simulator.step(worlds_M, target_M)
+            unstable = np.zeros(0, dtype=np.int64)
+        except UnstableWorlds as problem:
+            unstable = problem.worlds
         after = self.simulator.state(worlds_M)
         put(self._state, worlds_M, after)
         outcomes = judge(self.task, self.reward_weights, before, after, answered.observations)
-        if answered.request.form == "trajectory":
-            return outcomes
-        chosen = [draw_branch(answered.request, slot) for slot in self._slots]
-        return replace(outcomes, chosen_M=np.concatenate(chosen))
+        if answered.request.form == "branch":
+            chosen = [draw_branch(answered.request, slot) for slot in self._slots]
+            outcomes = replace(outcomes, chosen_M=np.concatenate(chosen))
+        return self._without(unstable, worlds_M, outcomes) if len(unstable) else outcomes
+
+    def _without(
+        self, unstable: NDArray[np.int64], worlds_M: NDArray[np.int64], outcomes: Outcomes
+    ) -> Outcomes:
+        """Give up the groups that the worlds `unstable` belong to."""
+        lost = [slot for slot in self._slots if np.isin(slot.worlds_G, unstable).any()]
+        self._slots = [slot for slot in self._slots if slot not in lost]
+        self.unstable_groups += [slot.group for slot in lost]
+        return select(outcomes, ~np.isin(worlds_M, [slot.worlds_G for slot in lost]))
 
     def _leave_out_finished(self, outcomes: Outcomes) -> None:
         going_M = ~(outcomes.terminated_M | outcomes.truncated_M)

@@ -17,6 +17,18 @@ from rlrobo_core.tasks import InitialScene, SceneState
 WorldIds = NDArray[np.int64] | Sequence[int]
 
 
+class UnstableWorlds(RuntimeError):
+    """The physics of some worlds diverged. They were put back to where the step began and
+    keep finite state; the other worlds of the call were stepped."""
+
+    def __init__(self, worlds: NDArray[np.int64]) -> None:
+        self.worlds = worlds
+        super().__init__(
+            f"the simulation became unstable in worlds {worlds.tolist()}; they are back in the "
+            "state before the step: reset them, and check masses, sizes and targets of the task"
+        )
+
+
 class Simulator(Protocol):
     """`num_worlds` copies of one scene, stepped together. All poses in the base frame."""
 
@@ -31,7 +43,8 @@ class Simulator(Protocol):
 
     def step(self, worlds: WorldIds, target_M: NDArray[np.floating[Any]]) -> None:
         """One control step (1 / control_hz) of those worlds towards `target_M`, f[M, 8]: tool
-        pose and gripper width. Other worlds stand still."""
+        pose and gripper width. Other worlds stand still. `UnstableWorlds` names those that
+        diverged."""
         ...
 
     def state(self, worlds: WorldIds) -> SceneState: ...

@@ -105,6 +105,7 @@ def _initial_policy(config: TrainConfig) -> VlmPolicy:
                 codec=config.codec,
                 image_size=config.image_size,
                 cameras=config.cameras,
+                proprioception=config.proprioception,
                 seed=config.seed,
             )
         )
@@ -129,7 +130,8 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
         config.seed,
         config.device,
         config.lora_rank,
-        tasks,
+        proprioception=config.proprioception,
+        others=tasks,
     )
 
 

@@ -24,6 +24,10 @@ class Decision:
     image_C: NDArray[np.uint8]
     """u8[C, H, W, 3]"""
     instruction: str
+    ee_pose: NDArray[np.float32]
+    """f32[7], as the policy was told it: its prompt may have said so."""
+    gripper_width: float
+    """[m], likewise."""
     step: int
     rollout_S: NDArray[np.int64]
     token_ST: NDArray[np.int64]
@@ -68,6 +72,8 @@ class _Asked:
 
     image_C: NDArray[np.uint8]
     instruction: str
+    ee_pose: NDArray[np.float32]
+    gripper_width: float
     samples: int
 
 
@@ -121,7 +127,13 @@ class RolloutBuffer:
             key = (int(obs.step_N[n]), int(obs.rollout_N[n]))
             if key not in rows:
                 image = obs.image_NC[n].copy() if group in kept else blank
-                rows[key] = _Asked(image, obs.instruction_N[n], int(obs.samples_N[n]))
+                rows[key] = _Asked(
+                    image,
+                    obs.instruction_N[n],
+                    obs.ee_pose_N[n].copy(),
+                    float(obs.gripper_width_N[n]),
+                    int(obs.samples_N[n]),
+                )
         self._add_outcomes(batch.outcomes)
         self.closed |= batch.last
 
@@ -218,6 +230,8 @@ class RolloutBuffer:
         return Decision(
             image_C=row.image_C,
             instruction=row.instruction,
+            ee_pose=row.ee_pose,
+            gripper_width=row.gripper_width,
             step=step,
             rollout_S=rollout_S,
             token_ST=np.stack([answer.token_T for answer in answers]).astype(np.int64),

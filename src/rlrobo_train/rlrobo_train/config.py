@@ -36,6 +36,8 @@ class TrainConfig(GrpoConfig):
     """How actions are written: tokens, words."""
     cameras: tuple[str, ...] = ("front",)
     """Cameras that the policy sees."""
+    proprioception: bool = False
+    """Whether the prompt tells where the gripper is and how far it is open."""
     image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
     device: str = "cpu"
@@ -56,7 +58,7 @@ class TrainConfig(GrpoConfig):
     """Of the actions sampled for training; evaluation takes the most likely action."""
     max_policy_lag: int = field(default=0, metadata={"range": (0, 16)})
     """Updates that a rollout's policy may lag behind; 0: rollout and update take turns."""
-    minutes: float = field(default=12.0, metadata={"range": (0.0, 1e6)})
+    minutes: float = field(default=10.0, metadata={"range": (0.0, 1e6)})
     """Train for this time; 0: no limit."""
     iterations: int = field(default=0, metadata={"range": (0, 10**9)})
     """Train for this many updates; 0: no limit."""

@@ -4,12 +4,15 @@ Both teach answers that have an order (places, steps), so the target of a token 
 over neighbouring symbols and not a single one: with few frames that is the difference between
 a plateau and millimetres (docs/learning.md).
 
-Shape legend: N examples, T answer tokens, V symbols.
+A stage teaches several lessons side by side (where things are, what is held; one task and
+another): each minibatch is of one lesson, drawn in proportion to the lessons' sizes.
+
+Shape legend: N examples, K images, T answer tokens, V symbols.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,22 +20,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlrobo_core.codec import Bins
 from rlrobo_policy.inputs import PromptEncoder
 from rlrobo_policy.tree import action_logits, sample_actions
 from rlrobo_policy.vlm import Vlm
-from rlrobo_policy.vocabulary import NUM_LOCATION_BINS, new_token_ids
-
-PLACE_LOW = np.array([0.30, -0.30, -0.05])
-PLACE_HIGH = np.array([0.90, 0.30, 0.50])
-"""The box in which places are told [m], base frame: bins of about 9 mm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
-    """N questions about images, with their answers."""
+    """N questions about K images, with their answers."""
 
-    image_NC: NDArray[np.uint8]
+    image_KC: NDArray[np.uint8]
+    """u8[K, C, H, W, 3]; lessons may share them."""
+    image_of_N: NDArray[np.int64]
+    """i64[N] in [0, K)"""
     text_N: tuple[str, ...]
     answer_ND: NDArray[np.floating[Any]]
     """In the codec's range."""
@@ -41,6 +41,12 @@ class Lesson:
 
     def __len__(self) -> int:
         return len(self.text_N)
+
+    def prompts(
+        self, rows: Sequence[int] | NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+        """u8[n, C, H, W, 3] and the texts of some examples."""
+        return self.image_KC[self.image_of_N[rows]], tuple(self.text_N[row] for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,44 +59,30 @@ class LessonConfig:
     """Width of the soft targets, in symbols."""
 
 
-def normalise_place(place_N3: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """f[N, 3] in [-1, 1] from metres."""
-    return (place_N3 - PLACE_LOW) / (PLACE_HIGH - PLACE_LOW) * 2.0 - 1.0
-
-
-def place_codec() -> Bins:
-    return Bins(3, NUM_LOCATION_BINS)
-
-
-def place_tokens(vlm: Vlm) -> torch.Tensor:
-    return new_token_ids(vlm, 0, NUM_LOCATION_BINS)
-
-
 def teach(
     vlm: Vlm,
-    lesson: Lesson,
+    lessons: Sequence[Lesson],
     config: LessonConfig,
     seed: int,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
-    """Supervised fine-tuning on one lesson; changes the model in place."""
+    """Supervised fine-tuning; changes the model in place."""
     model, encode = vlm.model.train(), PromptEncoder(vlm)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.05
     )
-    target_NTV = lesson.codec.soft_targets(lesson.answer_ND, config.sigma)
-    index_NT = lesson.codec.encode(lesson.answer_ND)
-    for step, rows in enumerate(_shuffled(len(lesson), config.batch_size, config.steps, seed)):
-        inputs = encode(lesson.image_NC[rows], tuple(lesson.text_N[row] for row in rows))
+    for step, (lesson, rows) in enumerate(_minibatches(lessons, config, seed)):
+        answer_nD = lesson.answer_ND[rows]
         logits = action_logits(
             model,
-            inputs.to(model.device),
-            torch.from_numpy(index_NT[rows][:, None]).to(model.device),
+            encode(*lesson.prompts(rows)).to(model.device),
+            torch.from_numpy(lesson.codec.encode(answer_nD)[:, None]).to(model.device),
             lesson.token_V.to(model.device),
         )[:, 0]
-        target = torch.from_numpy(target_NTV[rows]).to(model.device)
-        loss = -(target * torch.log_softmax(logits, -1)).sum(-1).mean()
+        target = lesson.codec.soft_targets(answer_nD, config.sigma)
+        log_probs = torch.log_softmax(logits, -1)
+        loss = -(torch.from_numpy(target).to(model.device) * log_probs).sum(-1).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -100,11 +92,21 @@ def teach(
     model.eval()
 
 
-def _shuffled(n: int, batch: int, steps: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def _minibatches(
+    lessons: Sequence[Lesson], config: LessonConfig, seed: int
+) -> Iterator[tuple[Lesson, NDArray[np.int64]]]:
+    """`config.steps` pairs of a lesson and rows of it."""
+    shuffle, choose = np.random.default_rng(seed), np.random.default_rng((seed, 1))
+    shuffled = [_shuffled(len(lesson), config.batch_size, shuffle) for lesson in lessons]
+    share = np.array([len(lesson) for lesson in lessons], np.float64)
+    for which in choose.choice(len(lessons), config.steps, p=share / share.sum()):
+        yield lessons[which], next(shuffled[which])
+
+
+def _shuffled(n: int, batch: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
     """Minibatches without replacement, pass after pass."""
-    rng = np.random.default_rng(seed)
     queue = np.zeros(0, np.int64)
-    for _ in range(steps):
+    while True:
         while len(queue) < batch:
             queue = np.concatenate([queue, rng.permutation(n)])
         rows, queue = queue[:batch], queue[batch:]
@@ -117,9 +119,7 @@ def answer(vlm: Vlm, lesson: Lesson, batch_size: int = 128) -> NDArray[np.float3
     device = vlm.model.device
     for first in range(0, len(lesson), batch_size):
         rows = range(first, min(first + batch_size, len(lesson)))
-        inputs = encode(
-            lesson.image_NC[rows.start : rows.stop], tuple(lesson.text_N[row] for row in rows)
-        )
+        inputs = encode(*lesson.prompts(rows))
         uniform = torch.zeros(len(rows), 1, lesson.codec.num_tokens, device=device)
         index_N1T, _ = sample_actions(
             vlm.model, inputs.to(device), lesson.token_V.to(device), uniform, temperature=0.0

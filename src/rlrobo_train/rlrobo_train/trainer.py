@@ -24,7 +24,6 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from rlrobo_core.prompt import instruction_prompt
 from rlrobo_policy.policy import VlmPolicy
 from rlrobo_policy.tree import action_logits, log_softmax
 from rlrobo_train.advantages import group_advantages, returns_to_go
@@ -77,7 +76,8 @@ class Batch:
     """N decisions with S actions each, as arrays."""
 
     image_NC: NDArray[np.uint8]
-    instruction_N: tuple[str, ...]
+    text_N: tuple[str, ...]
+    """The prompts that the policy read."""
     token_NST: torch.Tensor
     behaviour_NST: torch.Tensor
     advantage_NS: torch.Tensor
@@ -172,7 +172,11 @@ class Trainer:
         decisions = [decision for decision, _ in rows]
         return Batch(
             image_NC=np.stack([d.image_C for d in decisions]),
-            instruction_N=tuple(d.instruction for d in decisions),
+            text_N=self.policy.prompts(
+                [d.instruction for d in decisions],
+                np.stack([d.ee_pose for d in decisions]),
+                np.array([d.gripper_width for d in decisions], np.float32),
+            ),
             token_NST=torch.from_numpy(np.stack([d.token_ST for d in decisions])),
             behaviour_NST=torch.from_numpy(np.stack([d.logprob_ST for d in decisions])),
             advantage_NS=torch.from_numpy(np.stack([a for _, a in rows])).float(),
@@ -180,9 +184,7 @@ class Trainer:
 
     def _loss(self, batch: Batch, temperature: float) -> LossTerms:
         device, token_V = self.policy.device, self.policy.token_V
-        inputs = self.policy.encode_prompts(
-            batch.image_NC, tuple(map(instruction_prompt, batch.instruction_N))
-        ).to(device)
+        inputs = self.policy.encode_prompts(batch.image_NC, batch.text_N).to(device)
         index_NST = batch.token_NST.clone().apply_(self.symbol_of_token.__getitem__).to(device)
         reference_NST = None
         if self.reference is not None:

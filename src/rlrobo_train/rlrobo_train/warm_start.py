@@ -1,15 +1,20 @@
-"""The warm start: a tiny model learns to see, then imitates a scripted expert for a while.
+"""The warm start: a tiny model learns to see, then imitates scripted experts for a while.
 
     ./rlrobo run rlrobo_train warm_start --out DIRECTORY
+    ./rlrobo run rlrobo_train warm_start --task all --out DIRECTORY \\
+        --cameras front wrist --proprioception --watched 400 --demonstrations 1000
 
-makes the checkpoint that ships with rlrobo. It is deliberately stopped early: what is left to
-learn is left to reinforcement learning.
+The first makes the checkpoint that ships with rlrobo for Reach, deliberately stopped early: what
+is left to learn is left to reinforcement learning. The second makes one model for all tasks.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import time
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,134 +22,161 @@ import numpy as np
 import torch
 import tyro
 
-from rlrobo_core.prompt import instruction_prompt, location_question
-from rlrobo_core.tasks import Task, make_task
+from rlrobo_core.task_set import make_tasks, widest_task
+from rlrobo_core.tasks import Task
 from rlrobo_policy.policy import VlmPolicy, load_policy
-from rlrobo_policy.vlm import Vlm
-from rlrobo_sim.demonstrations import Demonstrations, SpatialFrames, collect, spatial_frames
+from rlrobo_sim import datasets
+from rlrobo_sim.demonstrations import Demonstrations, collect
 from rlrobo_sim.mujoco import MujocoSimulator
-from rlrobo_train.supervised import (
+from rlrobo_sim.spatial import SpatialFrames, expert_frames, join, random_frames
+from rlrobo_train.lessons import (
     PLACE_HIGH,
     PLACE_LOW,
-    Lesson,
-    LessonConfig,
-    answer,
-    normalise_place,
-    place_codec,
-    place_tokens,
-    teach,
+    imitation_lesson,
+    seeing_lessons,
+    where_lesson,
 )
+from rlrobo_train.supervised import LessonConfig, answer, teach
+
+HELD_OUT_FRAMES = 500
+"""Of each task; what the seeing stage is judged by."""
 
 
 @dataclass(frozen=True, slots=True)
 class WarmStartConfig:
     task: str = "reach"
+    """One task, several with commas between them, or all."""
     variant: str = "default"
-    """The task's numbers: our own (default), or panda_gym's."""
+    """`panda_gym`: with panda_gym's numbers."""
     model: str = "tiny"
     codec: str = "tokens"
     image_size: int = 112
     """[px]"""
     cameras: tuple[str, ...] = ("front",)
+    proprioception: bool = False
+    """Whether a prompt tells where the gripper is and how far it is open."""
     seed: int = 0
     frames: int = 16000
-    """Images of the seeing stage; 0 leaves it out."""
+    """Images of random scenes that the seeing stage asks about, of each task; with 0 and no
+    `watched` the stage is left out."""
+    watched: int = 0
+    """Episodes of the expert, of each task, whose images the seeing stage asks about as well."""
     seeing: LessonConfig = field(default_factory=lambda: LessonConfig(steps=3000))
     demonstrations: int = 300
-    """Episodes of the expert; 0 leaves imitation out."""
+    """Episodes of the expert, of each task; 0 leaves imitation out."""
     noise: float = 0.5
     """Standard deviation of the noise on the expert's executed actions, in full steps."""
+    demonstrations_from: Path | None = None
+    """A data set (LeRobot or rosbag2, see `demonstrations.py`) of the one task to imitate, all of
+    it, instead of `demonstrations` new episodes with `noise`."""
     imitation: LessonConfig = field(
-        default_factory=lambda: LessonConfig(steps=45, batch_size=64, learning_rate=5e-4)
+        default_factory=lambda: LessonConfig(steps=55, batch_size=64, learning_rate=5e-4)
     )
 
 
-def seeing_lesson(vlm: Vlm, frames: SpatialFrames) -> Lesson:
-    """Where is each thing, where is the gripper: one question after the other about an image."""
-    places = {"gripper": frames.ee_pose_N} | frames.object_pose
-    n = len(frames)
-    return Lesson(
-        image_NC=np.concatenate([frames.image_NC] * len(places)),
-        text_N=tuple(location_question(name) for name in places for _ in range(n)),
-        answer_ND=normalise_place(np.concatenate([pose[:, :3] for pose in places.values()])),
-        codec=place_codec(),
-        token_V=place_tokens(vlm),
-    )
+Measured = dict[str, dict[str, float]]
+"""task -> thing -> median error of where it is told to be [mm]"""
 
 
-def imitation_lesson(policy: VlmPolicy, shown: Demonstrations) -> Lesson:
-    """What the expert would do, seen from where its noisy actions led."""
-    return Lesson(
-        image_NC=shown.image_NC,
-        text_N=tuple(map(instruction_prompt, shown.instruction_N)),
-        answer_ND=shown.action_ND,
-        codec=policy.codec,
-        token_V=policy.token_V.cpu(),
-    )
-
-
-def place_error_mm(vlm: Vlm, lesson: Lesson) -> dict[str, float]:
-    """Median distance between told and true place [mm], a question."""
-    half = (PLACE_HIGH - PLACE_LOW) / 2.0
-    error_N = np.linalg.norm((answer(vlm, lesson) - lesson.answer_ND) * half, axis=-1) * 1e3
-    texts = np.asarray(lesson.text_N)
-    return {text: float(np.median(error_N[texts == text])) for text in sorted(set(texts))}
-
-
-def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, dict[str, float]]:
-    """A policy after both stages, and what was measured on the way."""
+def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, Measured]:
+    """A policy after both stages, and how well it sees."""
     torch.manual_seed(config.seed)
-    task = make_task(config.task, config.variant)
+    tasks = make_tasks(config.task, config.variant)
+    given = _given_demonstrations(config, tasks)  # refused now, not after the seeing stage
     policy = load_policy(
-        config.model, task, config.codec, config.cameras, config.image_size, config.seed
+        config.model,
+        widest_task(tasks.values()),
+        config.codec,
+        config.cameras,
+        config.image_size,
+        config.seed,
+        proprioception=config.proprioception,
+        others=tasks.values(),
     )
-    simulator = MujocoSimulator(
-        task, num_worlds=64, image_size=config.image_size, cameras=config.cameras
-    )
-    try:
-        measured = _see(config, policy, task, simulator)
-        _imitate(config, policy, task, simulator)
-    finally:
-        simulator.close()
+    measured = _see(config, policy, tasks) if config.frames or config.watched else {}
+    if given or config.demonstrations:
+        _imitate(config, policy, tasks, given or _new_demonstrations(config, tasks))
     return policy, measured
 
 
-def _see(
-    config: WarmStartConfig, policy: VlmPolicy, task: Task, simulator: MujocoSimulator
-) -> dict[str, float]:
-    if not config.frames:
-        return {}
-    started = time.monotonic()
-    frames = spatial_frames(simulator, task, config.frames, config.seed)
-    print(f"seeing: {config.frames} frames rendered in {time.monotonic() - started:.0f} s")
-    teach(
-        policy.vlm,
-        seeing_lesson(policy.vlm, frames),
-        config.seeing,
-        config.seed,
-        Reporter("seeing"),
+def _simulate(config: WarmStartConfig, task: Task) -> closing[MujocoSimulator]:
+    return closing(
+        MujocoSimulator(task, num_worlds=64, image_size=config.image_size, cameras=config.cameras)
     )
-    held_out = spatial_frames(simulator, task, 500, config.seed + 1)
-    errors = place_error_mm(policy.vlm, seeing_lesson(policy.vlm, held_out))
-    for question, error in errors.items():
-        print(f"  {question} median error {error:.1f} mm")
-    return errors | {"seconds": time.monotonic() - started}
+
+
+def _see(config: WarmStartConfig, policy: VlmPolicy, tasks: Mapping[str, Task]) -> Measured:
+    started = time.monotonic()
+    lessons, held_out = [], {}
+    for name, task in tasks.items():
+        with _simulate(config, task) as simulator:
+            lessons += seeing_lessons(policy, _frames(config, task, simulator))
+            held_out[name] = random_frames(simulator, task, HELD_OUT_FRAMES, config.seed + 1)
+    print(f"seeing: frames rendered in {time.monotonic() - started:.0f} s", flush=True)
+    teach(policy.vlm, lessons, config.seeing, config.seed, Reporter("seeing"))
+    measured = {name: place_errors_mm(policy, frames) for name, frames in held_out.items()}
+    for name, errors in measured.items():
+        for thing, error in errors.items():
+            print(f"  {name}, where is the {thing}: median error {error:.1f} mm")
+    return measured
+
+
+def _frames(config: WarmStartConfig, task: Task, simulator: MujocoSimulator) -> SpatialFrames:
+    parts = []
+    if config.frames:
+        parts.append(random_frames(simulator, task, config.frames, config.seed))
+    if config.watched:
+        parts.append(expert_frames(simulator, task, config.watched, config.seed, config.noise))
+    return join(parts)
+
+
+def place_errors_mm(policy: VlmPolicy, frames: SpatialFrames) -> dict[str, float]:
+    """Median distance between told and true place [mm], of the gripper and of each object."""
+    lesson = where_lesson(policy, frames)
+    half = (PLACE_HIGH - PLACE_LOW) / 2.0
+    error_N = np.linalg.norm((answer(policy.vlm, lesson) - lesson.answer_ND) * half, axis=-1) * 1e3
+    things = ["gripper", *frames.name_N]
+    medians = np.median(error_N.reshape(len(things), -1), axis=-1)
+    return dict(zip(things, medians.tolist(), strict=True))
+
+
+def _given_demonstrations(
+    config: WarmStartConfig, tasks: Mapping[str, Task]
+) -> list[Demonstrations]:
+    if config.demonstrations_from is None:
+        return []
+    if len(tasks) > 1:
+        raise ValueError(
+            f"a data set shows one task, and {config.task!r} is {len(tasks)}: name the one that "
+            "it shows, or leave demonstrations_from out"
+        )
+    shown, origin = datasets.read(config.demonstrations_from)
+    (task,) = tasks.values()
+    return [datasets.fitting(shown, origin, task, config.cameras, config.image_size)]
+
+
+def _new_demonstrations(config: WarmStartConfig, tasks: Mapping[str, Task]) -> list[Demonstrations]:
+    found = []
+    for name, task in tasks.items():
+        with _simulate(config, task) as simulator:
+            shown = collect(simulator, task, config.demonstrations, config.seed, config.noise)
+        success = f"{shown.success_E.mean():.0%}"
+        print(f"imitation: {name}, {len(shown)} frames, expert success {success}", flush=True)
+        found.append(shown)
+    return found
 
 
 def _imitate(
-    config: WarmStartConfig, policy: VlmPolicy, task: Task, simulator: MujocoSimulator
+    config: WarmStartConfig,
+    policy: VlmPolicy,
+    tasks: Mapping[str, Task],
+    shown: list[Demonstrations],
 ) -> None:
-    if not config.demonstrations:
-        return
-    shown = collect(simulator, task, config.demonstrations, config.seed, config.noise)
-    print(f"imitation: {len(shown)} frames, expert success {shown.success_E.mean():.0%}")
-    teach(
-        policy.vlm,
-        imitation_lesson(policy, shown),
-        config.imitation,
-        config.seed,
-        Reporter("imitation"),
-    )
+    lessons = [
+        imitation_lesson(policy, task, of_task)
+        for task, of_task in zip(tasks.values(), shown, strict=True)
+    ]
+    teach(policy.vlm, lessons, config.imitation, config.seed, Reporter("imitation"))
 
 
 class Reporter:
@@ -170,13 +202,16 @@ class Arguments(WarmStartConfig):
 
 def main() -> None:
     arguments = tyro.cli(Arguments)
-    policy, measured = warm_start(arguments)
+    try:
+        policy, measured = warm_start(arguments)
+    except ValueError as error:
+        sys.exit(f"warm_start: {error}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     policy.vlm.model.half()  # half the bytes to ship; `load_vlm` reads it as float32
     policy.save(arguments.out)
-    config = asdict(arguments) | {"out": arguments.out.name}
-    recipe = {"config": config, "median_error_mm": measured}
-    (arguments.out / "warm_start.json").write_text(json.dumps(recipe, indent=2) + "\n")
+    recipe = {"config": asdict(arguments), "median_error_mm": measured}
+    text = json.dumps(recipe, indent=2, default=lambda path: path.name)
+    (arguments.out / "warm_start.json").write_text(text + "\n")
     print(f"wrote {arguments.out}")
 
 

@@ -1,9 +1,19 @@
 """The tasks, by name."""
 
 from rlrobo_core.tasks.base import InitialScene, SceneObject, SceneState, Task
+from rlrobo_core.tasks.drawer import Drawer
+from rlrobo_core.tasks.pick_and_place import PickAndPlace
+from rlrobo_core.tasks.push import Push
 from rlrobo_core.tasks.reach import Reach
+from rlrobo_core.tasks.stack import Stack
 
-TASKS: dict[str, type[Task]] = {"reach": Reach}
+TASKS: dict[str, type[Task]] = {
+    "reach": Reach,
+    "pick_and_place": PickAndPlace,
+    "drawer": Drawer,
+    "push": Push,
+    "stack": Stack,
+}
 VARIANTS = ("default", "panda_gym")
 """`panda_gym`: the numbers of panda_gym 3.0.7. Each task's file says how its default differs."""
 
@@ -17,4 +27,17 @@ def make_task(name: str, variant: str = "default") -> Task:
     return TASKS[name]() if variant == "default" else TASKS[name].panda_gym()
 
 
-__all__ = ["TASKS", "VARIANTS", "InitialScene", "SceneObject", "SceneState", "Task", "make_task"]
+__all__ = [
+    "TASKS",
+    "VARIANTS",
+    "Drawer",
+    "InitialScene",
+    "PickAndPlace",
+    "Push",
+    "Reach",
+    "SceneObject",
+    "SceneState",
+    "Stack",
+    "Task",
+    "make_task",
+]

@@ -17,16 +17,23 @@ Array = NDArray[np.float64]
 Rgba = tuple[float, float, float, float]
 
 
+def closed(drawer: str) -> str:
+    """The name under which a `SceneState` has the pose of that drawer when it is closed."""
+    return f"{drawer}_closed"
+
+
 @dataclass(frozen=True, slots=True)
 class SceneObject:
     """A thing in the scene besides the arm and the table. Lengths in metres, mass in kg."""
 
     name: str
-    shape: Literal["box", "cylinder", "sphere", "marker", "pad"]
+    shape: Literal["box", "cylinder", "sphere", "marker", "pad", "drawer"]
     """`marker` and `pad` are seen but touch nothing: a ball on a thin stand, so that one camera
-    can tell its depth, and a flat disc that lies on the table."""
+    can tell its depth, and a flat disc that lies on the table. `drawer`: a cabinet that stands
+    fast, and a drawer that slides out of it along -x of its pose."""
     size: tuple[float, ...]
-    """box: half extents xyz; cylinder: radius, half height; sphere, marker, pad: radius."""
+    """box: half extents xyz; cylinder: radius, half height; sphere, marker, pad: radius;
+    drawer: half extents xyz of the cabinet, and how far the drawer comes out."""
     rgba: Rgba
     """Of scenes that do not give it another colour."""
     mass: float = 0.0
@@ -38,7 +45,8 @@ class InitialScene:
     """How one episode starts; everything random about it is drawn in `Task.sample`."""
 
     object_pose: dict[str, Array]
-    """name -> f64[7], base frame."""
+    """name -> f64[7], base frame. Of a drawer: where its handle is, at the upper edge of its
+    front, while it is closed; every drawer starts closed."""
     instruction: str
     object_rgba: dict[str, Rgba] = field(default_factory=dict)
     """name -> colour in this episode, where it is not the object's own: so which cube is meant
@@ -56,7 +64,8 @@ class SceneState:
     gripper_width_N: Array
     """f64[N] [m]."""
     object_pose: dict[str, Array]
-    """name -> f64[N, 7]."""
+    """name -> f64[N, 7]. Of a drawer: of its handle, and with `closed(name)` for a name, of the
+    handle while it is closed."""
     object_velocity: dict[str, Array]
     """name -> f64[N, 3] [m/s]; zero for what is only seen."""
 

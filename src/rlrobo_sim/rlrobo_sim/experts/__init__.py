@@ -14,12 +14,22 @@ from numpy.typing import NDArray
 
 from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import SceneState, Task
+from rlrobo_sim.experts.drawer import drawer
+from rlrobo_sim.experts.pick_and_place import pick_and_place
+from rlrobo_sim.experts.push import push
 from rlrobo_sim.experts.reach import reach
+from rlrobo_sim.experts.stack import stack
 
 Expert = Callable[[Task, SceneState], NDArray[np.float64]]
 """f64[N, D], normalised actions as in `rlrobo_core.codec`."""
 
-EXPERTS: dict[str, Expert] = {"reach": reach}
+EXPERTS: dict[str, Expert] = {
+    "reach": reach,
+    "pick_and_place": pick_and_place,
+    "drawer": drawer,
+    "push": push,
+    "stack": stack,
+}
 
 
 def expert_action(task: Task, state: SceneState) -> NDArray[np.float64]:

@@ -1,5 +1,5 @@
 """The MuJoCo simulator, embedded default of rlrobo."""
 
-from rlrobo_sim.mujoco.simulator import MujocoSimulator, UnstableWorlds
+from rlrobo_sim.mujoco.simulator import MujocoSimulator
 
-__all__ = ["MujocoSimulator", "UnstableWorlds"]
+__all__ = ["MujocoSimulator"]

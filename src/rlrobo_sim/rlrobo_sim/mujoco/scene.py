@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rlrobo_core.tasks import SceneObject, Task
 from rlrobo_sim.mujoco import panda
+from rlrobo_sim.mujoco.cabinet import Slide, add_drawer, index_drawer
 from rlrobo_sim.mujoco.shapes import CONTACT_BITS, box, cylinder, sphere
 
 MAX_TIMESTEP = 0.004
@@ -79,6 +80,7 @@ class Scene:
     marker_mocap: dict[str, tuple[int, int]]
     """name -> mocap ids of the ball with its stand, and of the stand's foot."""
     pad_mocap: dict[str, int]
+    drawers: dict[str, Slide]
     geoms: dict[str, tuple[int, ...]]
     """name -> the geoms that the object is drawn with."""
 
@@ -233,6 +235,9 @@ def _add_object(spec: mujoco.MjSpec, thing: SceneObject) -> None:
     if thing.shape == "pad":
         _add_pad(spec, thing)
         return
+    if thing.shape == "drawer":
+        add_drawer(spec, thing)
+        return
     body = spec.worldbody.add_body(name=thing.name)
     body.add_freejoint(name=thing.name)
     kind = {
@@ -308,6 +313,7 @@ def _index(model: mujoco.MjModel, task: Task) -> Scene:
         object_qvel={name: address(model.joint(name).dofadr) for name in free},
         marker_mocap={name: (mocap(name), mocap(f"{name}_foot")) for name in named("marker")},
         pad_mocap={name: mocap(name) for name in named("pad")},
+        drawers={name: index_drawer(model, name) for name in named("drawer")},
         geoms={thing.name: _geoms_of(model, thing.name) for thing in task.objects},
     )
 

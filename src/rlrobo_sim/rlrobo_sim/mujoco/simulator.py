@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rlrobo_core.shifts import SceneShift
 from rlrobo_core.tasks import InitialScene, SceneState, Task
+from rlrobo_core.tasks.base import closed
 from rlrobo_sim.mujoco import panda
 from rlrobo_sim.mujoco.colors import ObjectColors
 from rlrobo_sim.mujoco.ik import ArmKinematics
@@ -25,22 +26,10 @@ from rlrobo_sim.mujoco.robots import make_robot
 from rlrobo_sim.mujoco.scene import CAMERAS, MAX_TIMESTEP, build_kinematics, build_scene
 from rlrobo_sim.mujoco.shifting import shift_scene
 from rlrobo_sim.mujoco.workspace import clip_to_reach
-from rlrobo_sim.simulator import WorldIds
+from rlrobo_sim.simulator import UnstableWorlds, WorldIds
 
 Array = NDArray[np.float64]
 UNSHIFTED = SceneShift()
-
-
-class UnstableWorlds(RuntimeError):
-    """The physics of some worlds diverged. They were put back to where the step began and
-    keep finite state; the other worlds of the call were stepped."""
-
-    def __init__(self, worlds: NDArray[np.int64]) -> None:
-        self.worlds = worlds
-        super().__init__(
-            f"the simulation became unstable in worlds {worlds.tolist()}; they are back in the "
-            "state before the step: reset them, and check masses, sizes and targets of the task"
-        )
 
 
 class MujocoSimulator:
@@ -102,6 +91,8 @@ class MujocoSimulator:
         self._ctrl = self._batch.bind("ctrl")
         self._mocap_pos = self._batch.bind("mocap_pos")
         self._mocap_quat = self._batch.bind("mocap_quat")
+        self._xpos, self._xquat = self._batch.bind("xpos"), self._batch.bind("xquat")
+        self._joint_axis = self._batch.bind("xaxis")
         site = model.site(panda.TCP_SITE).id
         self._tcp_position = self._batch.bind("site_xpos")[:, site]
         self._tcp_quat = self._batch.bind("site_xquat")[:, site]
@@ -127,6 +118,10 @@ class MujocoSimulator:
             pose_M = _poses(scenes, name)
             self._mocap_pos[ids, pad] = pose_M[:, :3]
             self._mocap_quat[ids, pad] = _xyzw_to_wxyz(pose_M)[:, 3:]
+        for name, slide in scene.drawers.items():
+            pose_M = _poses(scenes, name)
+            self._mocap_pos[ids, slide.mocap] = pose_M[:, :3]
+            self._mocap_quat[ids, slide.mocap] = _xyzw_to_wxyz(pose_M)[:, 3:]
         self._colors.reset(ids, scenes)
         if self._randomizer is not None:
             self._randomizer.apply(ids, self._randomizer.draw(seeds))
@@ -187,6 +182,11 @@ class MujocoSimulator:
                 np.concatenate([self._mocap_pos[ids, ball], quat_M], axis=1)
             )
             object_velocity[name] = np.zeros((len(ids), 3))
+        for name, slide in scene.drawers.items():
+            object_pose[closed(name)] = self._body_pose(ids, slide.cabinet)
+            object_pose[name] = self._body_pose(ids, slide.body)
+            speed_M = self._qvel[ids, slide.qvel]
+            object_velocity[name] = speed_M[:, None] * self._joint_axis[ids, slide.joint]
         tool_M = np.concatenate([self._tcp_position[ids], self._tcp_quat[ids]], axis=1)
         return SceneState(
             ee_pose_N=_wxyz_to_xyzw(tool_M),
@@ -195,6 +195,10 @@ class MujocoSimulator:
             object_pose=object_pose,
             object_velocity=object_velocity,
         )
+
+    def _body_pose(self, ids: NDArray[np.int64], body: int) -> Array:
+        pose_M = np.concatenate([self._xpos[ids, body], self._xquat[ids, body]], axis=1)
+        return _wxyz_to_xyzw(pose_M)
 
     def render(self, worlds: WorldIds) -> NDArray[np.uint8]:
         ids = self._ids(worlds)
