@@ -45,7 +45,7 @@ TRAINING = [
         "grpo: whole rollouts from one start; branch_grpo: actions from one state",
         choices=("branch_grpo", "grpo"),
     ),
-    Argument("minutes", 12.0, "train for this time; 0: no limit"),
+    Argument("minutes", 10.0, "train for this time; 0: no limit"),
     Argument("iterations", 0, "train for this many updates; 0: no limit"),
     Argument("run_dir", "", "where the run is written; empty: a new folder in runs/"),
     Argument("resume", "", "go on with this run"),

@@ -1,5 +1,7 @@
 """Rollouts through the graph: the same, bit for bit, as in one process without ROS."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from graph_peers import PATIENCE, Ear, LossyWire, RandomPolicy, request
@@ -12,9 +14,16 @@ from graph_rollouts import (
     without_ros,
 )
 
+from rlrobo_core.tasks import TASKS, Reach
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.node import PolicyNode
 from rlrobo_sim.node import SimNode
+
+
+@dataclass(frozen=True)
+class ReachAbove(Reach):
+    name: str = "above"
+    instructions: tuple[str, ...] = ("hold above the green ball",)
 
 
 @pytest.mark.parametrize("form", ["trajectory", "branch"])
@@ -28,6 +37,23 @@ def test_a_request_runs_to_its_end_exactly_as_without_ros(graph, form):
     batches = hear_request(ear)
     assert {int(g) for batch in batches for g in batch.outcomes.group_M} == set(asked.group_ids)
     assert_same_rollouts(batches, without_ros(asked))
+
+
+def test_one_simulation_serves_several_tasks_and_their_shifts(graph, monkeypatch):
+    monkeypatch.setitem(TASKS, "above", ReachAbove)
+    ear = trainer_ear(graph)
+    graph.add(SimNode, **SCENE, task="reach,above")
+    graph.add(lambda **k: PolicyNode(RandomPolicy(), **k))
+    graph.settle()
+    words = {}
+    for number, task in enumerate(("reach", "above", "above+lights", "reach"), start=1):
+        ear.publish(request(number, task=task, group_ids=(0,)))
+        batches = hear_request(ear)
+        assert {batch.request.task for batch in batches} == {task}
+        words[number] = batches[0].observations.instruction_N
+        if task == "reach":
+            assert_same_rollouts(batches, without_ros(batches[0].request))
+    assert words[1] == words[4] != words[2] == words[3]
 
 
 def test_a_late_simulation_is_told_the_request_and_a_newer_one_replaces_it(graph):

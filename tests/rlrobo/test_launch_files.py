@@ -49,10 +49,12 @@ def test_the_defaults_of_a_training_are_the_trainers_own(tmp_path: Path) -> None
 
 def test_nodes_agree_on_what_they_share(tmp_path: Path) -> None:
     given = ["image_size:=64", "cameras:=[front, wrist]", "task:=reach", "seed:=7"]
+    given += ["proprioception:=true"]
     of_node = parameters(FILES[1], tmp_path, *given)
     for name, value in {"image_size": 64, "cameras": ["front", "wrist"], "task": "reach"}.items():
         assert [values[name] for values in of_node.values()] == [value] * 3
-    assert of_node["rlrobo_policy"]["seed"] == of_node["rlrobo_train"]["seed"] == 7
+    for name, value in {"seed": 7, "proprioception": True}.items():
+        assert [of_node[f"rlrobo_{node}"][name] for node in ("policy", "train")] == [value] * 2
 
 
 def test_a_suite_is_every_nodes_task(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ def scene_state(
     velocity: tuple[float, float, float] = (0.0, 0.0, 0.0),
     **positions: tuple[float, float, float],
 ) -> SceneState:
-    """One scene: objects stand at `positions`, the others far away; the cube has `velocity`."""
+    """One scene: objects stand at `positions`, the others far away; the one that
+    is meant has `velocity`."""
     upright = (0.0, 0.0, 0.0, 1.0)
     return SceneState(
         ee_pose_N=np.array([[*tool, 1.0, 0.0, 0.0, 0.0]]),
@@ -28,7 +29,7 @@ def scene_state(
             for thing in task.objects
         },
         object_velocity={
-            thing.name: np.array([velocity if thing.name == "cube" else (0.0, 0.0, 0.0)])
-            for thing in task.objects
+            thing.name: np.array([velocity if i == 0 else (0.0, 0.0, 0.0)])
+            for i, thing in enumerate(task.objects)
         },
     )

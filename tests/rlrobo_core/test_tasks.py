@@ -12,8 +12,8 @@ from rlrobo_core.tasks import make_task
 from rlrobo_core.tasks.colors import COLORS
 from rlrobo_core.tasks.reach import PANDA_GYM_ORIGIN
 
-WITH_CUBES = ["pick_and_place"]
-EPISODES = 200
+WITH_CUBES = ["push", "pick_and_place", "stack", "flip"]
+EPISODES = 100
 
 
 def scenes(task):
@@ -32,12 +32,12 @@ def test_an_episode_is_a_function_of_its_seed(name):
         assert one.object_pose.keys() == {thing.name for thing in task.objects}
         for thing in task.objects:
             assert np.array_equal(one.object_pose[thing.name], two.object_pose[thing.name])
-    starts = np.stack([scene.object_pose["cube"] for scene in scenes(task)])
+    starts = np.stack([scene.object_pose[task.objects[0].name] for scene in scenes(task)])
     assert len(np.unique(starts[:, 0])) == EPISODES
 
 
 @pytest.mark.parametrize("name", WITH_CUBES)
-@pytest.mark.parametrize("distractors", [0, 1, 3])
+@pytest.mark.parametrize("distractors", [0, 1, 2])
 def test_objects_lie_in_their_range_and_apart(name, distractors):
     task = replace(make_task(name), distractors=distractors)
     for scene in scenes(task):
@@ -51,19 +51,19 @@ def test_objects_lie_in_their_range_and_apart(name, distractors):
 @pytest.mark.parametrize("name", WITH_CUBES)
 def test_the_words_name_one_cube(name):
     task = replace(make_task(name), distractors=2)
-    said = set()
+    meant, said = task.objects[0].name, set()
     for scene in scenes(task):
         color_of = {rgba: color for color, rgba in COLORS.items()}
         colors = [color_of[scene.object_rgba[block]] for block in blocks(task)]
         assert len(set(colors)) == len(colors)
         words = scene.instruction.split()
-        assert color_of[scene.object_rgba["cube"]] in words
+        assert color_of[scene.object_rgba[meant]] in words
         assert not any(
             color_of[scene.object_rgba[block]] in words
             for block in blocks(task)
             if block.startswith("distractor")
         )
-        said.add(color_of[scene.object_rgba["cube"]])
+        said.add(color_of[scene.object_rgba[meant]])
     assert said == set(task.palette)
 
 
@@ -102,4 +102,4 @@ def test_what_is_ambiguous_or_unknown_is_refused(name):
     with pytest.raises(ValueError, match=r"different colours.*fewer"):
         replace(task, distractors=6)
     with pytest.raises(ValueError, match=r"no room.*fewer"):
-        replace(task, apart=0.4).sample(np.random.default_rng(0))
+        replace(task, apart=0.5).sample(np.random.default_rng(0))

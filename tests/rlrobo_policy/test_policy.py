@@ -67,16 +67,17 @@ def test_it_acts_for_the_requests_task_whatever_the_shift(policy: VlmPolicy) -> 
         several.act(replace(asked, request=replace(asked.request, task="stack")))
 
 
-def test_a_task_of_fewer_dimensions_takes_the_first_of_an_action() -> None:
+def test_writing_stops_where_the_actions_of_a_task_end() -> None:
     grasp = replace(REACH, name="grasp", action_dims=("x", "y", "z", "gripper"))
     several = load_policy("tiny", grasp, others=[REACH])
-    asked = batch()
+    asked = batch(temperature=0.0)
     actions = {
         task: several.act(replace(asked, request=replace(asked.request, task=task)))
         for task in ("grasp", "reach")
     }
     target, held = actions["grasp"].target_M, actions["reach"].target_M
-    assert actions["reach"].token_MT.shape == (6, 4)
+    whole, begun = actions["grasp"].token_MT, actions["reach"].token_MT
+    np.testing.assert_array_equal(whole[:, :3], begun)
     np.testing.assert_array_equal(target[:, :7], held[:, :7])
     assert (held[:, 7] == REACH.hold_width).all() and (target[:, 7] != REACH.hold_width).any()
 
@@ -151,6 +152,16 @@ def test_weights_that_are_not_whole_are_refused(
         policy.load_weights(PolicyUpdate(9, str(path)))
     assert policy.version == version
     assert np.array_equal(before, policy.act(batch()).logprob_MT)
+
+
+def test_weights_for_another_prompt_are_refused(policy: VlmPolicy, tmp_path: Path) -> None:
+    path, told = tmp_path / "w.safetensors", replace(policy.spec, proprioception=True)
+    weights = {n: p.detach() for n, p in policy.vlm.model.named_parameters()}
+    save_file(weights, path, metadata={"spec": told.to_json()})
+    version = policy.version
+    with pytest.raises(ValueError, match="proprioception is True there and False here"):
+        policy.load_weights(PolicyUpdate(9, str(path)))
+    assert policy.version == version
 
 
 def test_a_checkpoint_of_another_action_space_is_refused() -> None:

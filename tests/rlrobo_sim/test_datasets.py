@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import Reader
 
+from rlrobo_core.bag import BagWriter, bag_facts, bag_messages, make_message
 from rlrobo_core.tasks import Reach
 from rlrobo_sim import datasets
 from rlrobo_sim.datasets import Origin, fitting
@@ -43,20 +47,17 @@ def shown(simulator: MujocoSimulator) -> Demonstrations:
 
 @pytest.fixture(params=["lerobot", "rosbag2"])
 def form(request: pytest.FixtureRequest) -> str:
-    pytest.importorskip({"lerobot": "pyarrow", "rosbag2": "rosbags"}[request.param])
     return request.param
 
 
 @pytest.fixture
 def lerobot(shown: Demonstrations, tmp_path: Path) -> Path:
-    pytest.importorskip("pyarrow")
     datasets.write(shown, ORIGIN, tmp_path / "lerobot", "lerobot")
     return tmp_path / "lerobot"
 
 
 @pytest.fixture
 def rosbag(shown: Demonstrations, tmp_path: Path) -> Path:
-    pytest.importorskip("rosbags")
     datasets.write(shown, ORIGIN, tmp_path / "rosbag2", "rosbag2")
     return tmp_path / "rosbag2"
 
@@ -100,17 +101,6 @@ def test_a_data_set_is_not_overwritten(form: str, tmp_path: Path) -> None:
 def test_an_unknown_format_names_the_choices(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'hdf5'; choose one of: lerobot, rosbag2, both"):
         datasets.places(tmp_path, "hdf5")
-
-
-@pytest.mark.parametrize(
-    ("form", "module"), [("lerobot", "pyarrow"), ("rosbag2", "rosbags"), ("both", "pyarrow")]
-)
-def test_without_the_library_the_cure_is_named(
-    form: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ValueError, match=f"needs {module}.*pip install {module}=="):
-        datasets.places(tmp_path / "set", form)
 
 
 def test_a_directory_of_both_is_told_from_a_data_set(lerobot: Path) -> None:
@@ -181,8 +171,6 @@ def test_lerobot_takes_one_episode_and_several_actions(
 
 
 def test_success_stands_in_the_metadata(shown: Demonstrations, lerobot: Path) -> None:
-    import pyarrow.parquet as pq
-
     episodes = pq.read_table(lerobot / "meta/episodes/chunk-000/file-000.parquet")
     assert episodes["success"].to_pylist() == shown.success_E.tolist()
     frames = pq.read_table(lerobot / "data/chunk-000/file-000.parquet")
@@ -210,7 +198,6 @@ def test_statistics_are_those_of_the_values(shown: Demonstrations, lerobot: Path
 def test_large_sets_are_split(
     shown: Demonstrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("pyarrow")
     monkeypatch.setattr(datasets.lerobot.writer, "MEGABYTES_PER_FILE", 0.02)
     monkeypatch.setattr(datasets.lerobot.writer, "FILES_PER_CHUNK", 2)
     datasets.write(shown, ORIGIN, tmp_path / "set", "lerobot")
@@ -220,7 +207,6 @@ def test_large_sets_are_split(
 
 
 def test_a_single_action_is_a_plain_number(shown: Demonstrations, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
     narrow = replace(shown, action_ND=shown.action_ND[:, :1].copy())
     datasets.write(narrow, replace(ORIGIN, action_dims=("x",)), tmp_path / "set", "lerobot")
     assert_equal(narrow.in_order(), datasets.read(tmp_path / "set")[0])
@@ -252,8 +238,6 @@ def test_metadata_that_contradict_are_refused(
 
 
 def test_missing_frames_are_counted(lerobot: Path, shown: Demonstrations) -> None:
-    import pyarrow.parquet as pq
-
     (file,) = lerobot.glob("data/*/*.parquet")
     pq.write_table(pq.read_table(file)[:-3], file)
     with pytest.raises(ValueError, match=f"{len(shown) - 3} of the {len(shown)} frames"):
@@ -262,9 +246,6 @@ def test_missing_frames_are_counted(lerobot: Path, shown: Demonstrations) -> Non
 
 def test_a_broken_image_is_named(lerobot: Path) -> None:
     (file,) = lerobot.glob("data/*/*.parquet")
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     table = pq.read_table(file)
     images = table["observation.images.front"].to_pylist()
     images[3]["bytes"] = images[3]["bytes"][: len(images[3]["bytes"]) // 2]
@@ -288,7 +269,6 @@ def test_foreign_and_old_lerobot_sets_are_refused(lerobot: Path) -> None:
 def test_an_interrupted_lerobot_set_is_none(
     shown: Demonstrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("pyarrow")
     monkeypatch.setattr(datasets.lerobot.writer, "image_stats", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         datasets.write(shown, ORIGIN, tmp_path / "set", "lerobot")
@@ -300,8 +280,6 @@ def test_an_interrupted_lerobot_set_is_none(
 
 
 def test_rosbags_counts_and_pixels(shown: Demonstrations, rosbag: Path) -> None:
-    from rosbags.highlevel import AnyReader
-
     ordered, n = shown.in_order(), len(shown)
     with AnyReader([rosbag]) as reader:  # which takes its types from the bag alone
         counts = {c.topic: c.msgcount for c in reader.connections}
@@ -315,8 +293,6 @@ def test_rosbags_counts_and_pixels(shown: Demonstrations, rosbag: Path) -> None:
 
 
 def test_stamps_are_of_the_control_rate(shown: Demonstrations, rosbag: Path) -> None:
-    from rlrobo_core.bag import bag_messages
-
     poses = list(bag_messages(rosbag, {"/current_pose": "geometry_msgs/msg/PoseStamped"}))
     stamp_N = np.array([m.stamp for m in poses])
     ordered = shown.in_order()
@@ -328,8 +304,6 @@ def test_stamps_are_of_the_control_rate(shown: Demonstrations, rosbag: Path) -> 
 
 
 def test_target_pose_is_the_action(shown: Demonstrations, rosbag: Path) -> None:
-    from rlrobo_core.bag import bag_messages
-
     targets = bag_messages(rosbag, {"/target_pose": "geometry_msgs/msg/PoseStamped"})
     points = [m.msg.pose.position for m in targets]
     ordered = shown.in_order()
@@ -338,8 +312,6 @@ def test_target_pose_is_the_action(shown: Demonstrations, rosbag: Path) -> None:
 
 
 def test_episodes_end_as_they_went(shown: Demonstrations, rosbag: Path) -> None:
-    from rlrobo_core.bag import bag_messages
-
     states = list(bag_messages(rosbag, {"/episode": "action_msgs/msg/GoalStatus"}))
     assert Counter(m.msg.status for m in states[::2]) == {2: EPISODES}
     assert [m.msg.status == 4 for m in states[1::2]] == shown.success_E.tolist()
@@ -348,8 +320,6 @@ def test_episodes_end_as_they_went(shown: Demonstrations, rosbag: Path) -> None:
 
 
 def test_a_foreign_or_truncated_bag_is_refused(rosbag: Path, tmp_path: Path) -> None:
-    from rlrobo_core.bag import BagWriter, make_message
-
     with BagWriter(tmp_path / "foreign") as writer:
         writer.write("/instruction", make_message("std_msgs/msg/String", data="hello"), 1)
     with pytest.raises(ValueError, match="foreign holds no demonstrations of rlrobo"):
@@ -362,10 +332,6 @@ def test_a_foreign_or_truncated_bag_is_refused(rosbag: Path, tmp_path: Path) -> 
 
 def test_frames_whose_stamps_do_not_pair_are_refused(rosbag: Path, tmp_path: Path) -> None:
     """As in a recording that lost a message."""
-    from rosbags.rosbag2 import Reader
-
-    from rlrobo_core.bag import BagWriter, bag_facts
-
     with Reader(rosbag) as reader, BagWriter(tmp_path / "lossy", bag_facts(rosbag)) as writer:
         for number, (topic, stamp, cdr) in enumerate(reader.messages()):
             if number != 30:

@@ -15,7 +15,7 @@ from rlrobo_train.demonstrations import DemonstrationsConfig, demonstrations, ma
 from rlrobo_train.supervised import LessonConfig
 from rlrobo_train.warm_start import WarmStartConfig, warm_start
 
-FORMATS = {"lerobot": "pyarrow", "rosbag2": "rosbags"}
+FORMATS = ("lerobot", "rosbag2")
 SIZE = 56
 WARM_START = WarmStartConfig(
     image_size=SIZE, frames=0, imitation=LessonConfig(steps=2, batch_size=4)
@@ -24,8 +24,6 @@ WARM_START = WarmStartConfig(
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    for library in FORMATS.values():
-        pytest.importorskip(library)
     out = tmp_path_factory.mktemp("demonstrations") / "reach"
     demonstrations(
         DemonstrationsConfig(

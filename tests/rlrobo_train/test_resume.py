@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
+from rlrobo_core.tasks import make_task
+from rlrobo_core.types import PolicyUpdate
+from rlrobo_policy.policy import load_policy
+from rlrobo_policy.spec import PolicySpec
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import make_conductor
@@ -65,6 +70,15 @@ def test_resumed_run_has_the_same_curve_and_weights(tmp_path: Path, algorithm: s
     last = "checkpoints/000003/model.safetensors"
     a, b = load_file(whole / last), load_file(parts / last)
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_published_weights_say_whom_they_are_for(tmp_path: Path) -> None:
+    run = train(small(tmp_path / "run", 1))
+    weights = run / "weights" / "000001.safetensors"
+    policy = load_policy(str(run / "checkpoints" / "000001"), make_task("reach"))
+    policy.load_weights(PolicyUpdate(1, str(weights)))
+    with safe_open(weights, "pt") as file:
+        assert PolicySpec.from_json(file.metadata()["spec"]) == policy.spec
 
 
 def test_first_pass_is_on_policy(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """rosbag2 recordings without ROS: MCAP, metadata version 9, message definitions embedded.
 
-`rosbags` (pure Python, optional) writes and reads them and brings the message types of ROS 2
-Jazzy with it, so this needs neither rclpy nor a built workspace.
+`rosbags` (pure Python) writes and reads them and brings the message types of ROS 2 Jazzy with
+it, so this needs neither rclpy nor a built workspace.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-INSTALL = "pip install rosbags==0.11.9"
+from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
 METADATA_VERSION = 9
 """Of ROS 2 Jazzy."""
 
@@ -28,17 +29,9 @@ class Stamped(NamedTuple):
     msg: Any
 
 
-def check_rosbags(needed_by: str) -> None:
-    """ValueError, with the cure, where rosbags is not installed."""
-    if not find_spec("rosbags"):
-        raise ValueError(f"{needed_by} needs rosbags, which is not installed: {INSTALL}")
-
-
 @cache
 def message_types() -> Any:
     """The type store of ROS 2 Jazzy; other types are made known by its `register`."""
-    from rosbags.typesys import Stores, get_typestore
-
     return get_typestore(Stores.ROS2_JAZZY)
 
 
@@ -53,9 +46,6 @@ class BagWriter:
 
     def __init__(self, path: Path, facts: Mapping[str, str] | None = None) -> None:
         """`facts` go into the metadata (rosbag2's `custom_data`)."""
-        check_rosbags(f"writing the bag {path}")
-        from rosbags.rosbag2 import StoragePlugin, Writer
-
         if path.exists():
             raise ValueError(f"{path} exists already and is not overwritten: name another")
         self._writer = Writer(path, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
@@ -127,9 +117,6 @@ def _connection(reader: Any, path: Path, topic: str, msgtype: str) -> Any:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    check_rosbags(f"reading the bag {path}")
-    from rosbags.rosbag2 import Reader, ReaderError
-
     try:
         with Reader(path) as reader:
             yield reader

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors import safe_open
 
-from rlrobo_core.codec import end_effector_target, make_codec
+from rlrobo_core.codec import ActionCodec, end_effector_target, make_codec
 from rlrobo_core.prompt import instruction_prompt
 from rlrobo_core.shifts import parse_task
 from rlrobo_core.tasks import Task
@@ -45,7 +45,8 @@ class VlmPolicy:
         self, vlm: Vlm, task: Task, spec: PolicySpec, seed: int = 0, others: Iterable[Task] = ()
     ):
         """`task` is the one whose action space the policy has. Of `others`, which the policy
-        acts for as well, the action dimensions are the first of its own."""
+        acts for as well, the action dimensions are the first of its own: their actions are
+        written until there."""
         self.vlm, self.task, self.spec, self.seed = vlm, task, spec, seed
         self.tasks = {it.name: it for it in (task, *others)}
         self.codec = make_codec(spec.codec, task)
@@ -58,7 +59,8 @@ class VlmPolicy:
     def act(self, batch: ObservationBatch) -> ActionBatch:
         obs, request = batch.observations, batch.request
         task = self._task_of(request)
-        total, tokens = int(obs.samples_N.sum()), self.codec.num_tokens
+        codec = self.codec_of(task)
+        total, tokens = int(obs.samples_N.sum()), codec.num_tokens
         index_MT = np.empty((total, tokens), np.int64)
         logprob_MT = np.empty((total, tokens), np.float32)
         first_N = np.cumsum(obs.samples_N) - obs.samples_N
@@ -93,7 +95,7 @@ class VlmPolicy:
             step_M=obs.step_N[row_M],
             token_MT=self.token_V.cpu().numpy()[index_MT].astype(np.int32),
             logprob_MT=logprob_MT,
-            target_M=end_effector_target(task, obs.ee_pose_N[row_M], self.codec.decode(index_MT)),
+            target_M=end_effector_target(task, obs.ee_pose_N[row_M], codec.decode(index_MT)),
         )
 
     def prompts(
@@ -105,6 +107,10 @@ class VlmPolicy:
         """The words beside the images: who acts and who trains ask here, and so read the same."""
         seen = zip(instruction_N, ee_pose_N, gripper_width_N.tolist(), strict=True)
         return tuple(instruction_prompt(*it, self.spec.proprioception) for it in seen)
+
+    def codec_of(self, task: Task) -> ActionCodec:
+        """The policy's own, as long as the task's actions."""
+        return make_codec(self.spec.codec, task)
 
     def _task_of(self, request: RolloutRequest) -> Task:
         name, _ = parse_task(request.task)
@@ -127,12 +133,16 @@ class VlmPolicy:
 
     def load_weights(self, update: PolicyUpdate) -> None:
         try:
-            weights = load_file(update.path, device=str(self.device))
+            with safe_open(update.path, "pt", device=str(self.device)) as file:
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                spec = (file.metadata() or {}).get("spec")
         except Exception as error:  # safetensors raises its own and OSError
             raise ValueError(
                 f"policy version {update.version} was not taken up: {update.path} is not a whole "
                 f"safetensors file ({error}); version {self.version} stays"
             ) from error
+        if spec:
+            self.spec.check(PolicySpec.from_json(spec), update.path)
         trained = {n: p for n, p in self.vlm.model.named_parameters() if p.requires_grad}
         if set(weights) != set(trained):
             odd = sorted(set(weights) ^ set(trained))[:3]

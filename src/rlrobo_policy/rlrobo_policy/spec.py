@@ -47,14 +47,20 @@ class PolicySpec:
         )
 
     def save(self, directory: Path) -> None:
-        (directory / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+        (directory / FILE).write_text(self.to_json() + "\n")
 
     @staticmethod
     def load(directory: Path) -> PolicySpec | None:
         """None where the directory is a plain Hugging Face model without rlrobo's file."""
-        if not (directory / FILE).exists():
-            return None
-        values = json.loads((directory / FILE).read_text())
+        file = directory / FILE
+        return PolicySpec.from_json(file.read_text()) if file.exists() else None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+    @staticmethod
+    def from_json(text: str) -> PolicySpec:
+        values = json.loads(text)
         lists = {name: tuple(values[name]) for name in ("action_dims", "cameras")}
         return PolicySpec(**(values | lists))
 

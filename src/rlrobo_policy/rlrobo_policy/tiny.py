@@ -37,7 +37,8 @@ upper left right middle center corner edge table floor robot gripper tool hand a
 where what which how is are it far held color between distance from by with over under above below
 on onto in into inside at of off near next behind around along across through until toward towards
 forward backward down stay away again all way straight upright upside rest lie lies let leave make
-a an please now slowly gently carefully then so there here first second yes no ? . ,
+goes comes stands shove nudge hit send shoot glide tip roll rotate bottom face reaches stops
+a an please now slowly gently carefully then so there here first second yes no ? . , :
 """
 """What the tokenizer learns its words from; other words fall apart into bytes, as in Qwen's."""
 

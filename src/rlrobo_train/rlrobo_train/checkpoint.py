@@ -76,9 +76,11 @@ def save_checkpoint(
     return place
 
 
-def publish_weights(directory: Path, version: int, model: nn.Module) -> Path:
+def publish_weights(directory: Path, version: int, model: nn.Module, spec: str = "") -> Path:
     """Writes the parameters that train (with LoRA: the adapter) to `<version>.safetensors`, for a
     policy that holds the same model: `model.load_state_dict(load_file(path), strict=False)`.
+    With them goes `spec`, the policy's as JSON: one that was started with another prompt could
+    take them up all the same, and the trainer would learn from what nobody said.
 
     `named_parameters` names a tied parameter once, so loading it moves both of its users.
     """
@@ -89,7 +91,9 @@ def publish_weights(directory: Path, version: int, model: nn.Module) -> Path:
         if parameter.requires_grad
     }
     with _written_beside(place) as temporary:
-        save_file(weights, temporary, metadata={"version": str(version), "format": "pt"})
+        save_file(
+            weights, temporary, metadata={"version": str(version), "format": "pt", "spec": spec}
+        )
         _sync(temporary)
     return place
 

@@ -146,9 +146,9 @@ class Conductor:
     # ------------------------------------------------------------------ what goes out
 
     def _publish_policy(self) -> PolicyUpdate:
-        version = self.trainer.policy.version
-        path = self.run.publish_weights(version, self.trainer.model)
-        return PolicyUpdate(version, str(path.resolve()))
+        policy = self.trainer.policy
+        path = self.run.publish_weights(policy.version, self.trainer.model, policy.spec.to_json())
+        return PolicyUpdate(policy.version, str(path.resolve()))
 
     def _ask_rollouts(self) -> RolloutRequest:
         c, i = self.config, self._requested

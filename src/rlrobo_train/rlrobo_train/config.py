@@ -58,7 +58,7 @@ class TrainConfig(GrpoConfig):
     """Of the actions sampled for training; evaluation takes the most likely action."""
     max_policy_lag: int = field(default=0, metadata={"range": (0, 16)})
     """Updates that a rollout's policy may lag behind; 0: rollout and update take turns."""
-    minutes: float = field(default=12.0, metadata={"range": (0.0, 1e6)})
+    minutes: float = field(default=10.0, metadata={"range": (0.0, 1e6)})
     """Train for this time; 0: no limit."""
     iterations: int = field(default=0, metadata={"range": (0, 10**9)})
     """Train for this many updates; 0: no limit."""

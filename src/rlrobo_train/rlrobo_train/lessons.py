@@ -19,6 +19,7 @@ from rlrobo_core.prompt import (
     location_question,
     offset_question,
 )
+from rlrobo_core.tasks import Task
 from rlrobo_policy.policy import VlmPolicy
 from rlrobo_policy.vlm import Vlm
 from rlrobo_policy.vocabulary import NUM_LOCATION_BINS, new_token_ids, word_token_ids
@@ -78,16 +79,14 @@ def way_lesson(policy: VlmPolicy, frames: SpatialFrames) -> Lesson:
     )
 
 
-def imitation_lesson(policy: VlmPolicy, shown: Demonstrations) -> Lesson:
-    """What the expert would do, seen from where its noisy actions led. A task with fewer action
-    dimensions than the policy has practises the first of them."""
-    dims = shown.action_ND.shape[1]
+def imitation_lesson(policy: VlmPolicy, task: Task, shown: Demonstrations) -> Lesson:
+    """What the expert would do, seen from where its noisy actions led."""
     return Lesson(
         image_KC=shown.image_NC,
         image_of_N=np.arange(len(shown)),
         text_N=policy.prompts(shown.instruction_N, shown.ee_pose_N, shown.gripper_width_N),
         answer_ND=shown.action_ND,
-        codec=Bins(dims) if policy.spec.codec == "tokens" else policy.codec,
+        codec=policy.codec_of(task),
         token_V=policy.token_V.cpu(),
     )
 

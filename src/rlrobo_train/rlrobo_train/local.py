@@ -1,6 +1,6 @@
 """The run without ROS: the same simulation, policy and conductor in one process.
 
-    python -m rlrobo_train.local --task reach --minutes 12
+    python -m rlrobo_train.local --task reach --minutes 10
 
 For a bare GPU machine, for benchmarks, and to find out what the graph costs. The messages that
 nodes exchange are handed over as the records they are made of.

@@ -141,9 +141,9 @@ class RunDirectory:
         """The newest valid one; a warning names those that are passed over."""
         return latest_checkpoint(self.path / "checkpoints")
 
-    def publish_weights(self, version: int, model: nn.Module) -> Path:
+    def publish_weights(self, version: int, model: nn.Module, spec: str = "") -> Path:
         """See `checkpoint.publish_weights`; the last three stay."""
-        path = publish_weights(self.path / "weights", version, model)
+        path = publish_weights(self.path / "weights", version, model, spec)
         prune_weights(self.path / "weights", WEIGHTS_KEPT)
         return path
 

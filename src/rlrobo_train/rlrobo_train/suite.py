@@ -40,28 +40,26 @@ def write_suite(run: Path, config: TrainConfig, rates: Rates, policy_version: in
 
 def print_suite(config: TrainConfig, rates: Rates) -> None:
     """A row a shift, a column a task."""
-    table = Table(title=_title(config), caption=LEGEND)
     header, *rows = _cells(config, rates)
-    for name in header:
-        table.add_column(name)
+    table = Table(*header)
     for row in rows:
         table.add_row(*row)
     console = Console(highlight=False)
     width = None if console.is_terminal else 200  # a log's lines are not wrapped at 80
-    console.print(table, width=width)
+    for part in (_title(config), table, LEGEND):
+        console.print(part, width=width)
 
 
 def _markdown(config: TrainConfig, rates: Rates, checkpoint: str) -> str:
     header, *rows = _cells(config, rates)
     lines = ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
     meanings = [f"- {name}: {SHIFTS[name].meaning}" for name in config.tested_shifts]
-    title = f"Success of {checkpoint}: {_title(config)}."
-    parts = [title, "\n".join(lines), LEGEND, "\n".join(meanings)]
+    parts = [f"{checkpoint}: {_title(config)}.", "\n".join(lines), LEGEND, "\n".join(meanings)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _title(config: TrainConfig) -> str:
-    return f"{config.episodes} held-out episodes each, 95% intervals"
+    return f"success in {config.episodes} held-out episodes each, with 95% intervals"
 
 
 def _cells(config: TrainConfig, rates: Rates) -> list[list[str]]:

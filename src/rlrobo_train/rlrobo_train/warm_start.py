@@ -95,7 +95,7 @@ def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, Measured]:
     )
     measured = _see(config, policy, tasks) if config.frames or config.watched else {}
     if given or config.demonstrations:
-        _imitate(config, policy, given or _new_demonstrations(config, tasks))
+        _imitate(config, policy, tasks, given or _new_demonstrations(config, tasks))
     return policy, measured
 
 
@@ -166,8 +166,16 @@ def _new_demonstrations(config: WarmStartConfig, tasks: Mapping[str, Task]) -> l
     return found
 
 
-def _imitate(config: WarmStartConfig, policy: VlmPolicy, shown: list[Demonstrations]) -> None:
-    lessons = [imitation_lesson(policy, of_task) for of_task in shown]
+def _imitate(
+    config: WarmStartConfig,
+    policy: VlmPolicy,
+    tasks: Mapping[str, Task],
+    shown: list[Demonstrations],
+) -> None:
+    lessons = [
+        imitation_lesson(policy, task, of_task)
+        for task, of_task in zip(tasks.values(), shown, strict=True)
+    ]
     teach(policy.vlm, lessons, config.imitation, config.seed, Reporter("imitation"))
 
 

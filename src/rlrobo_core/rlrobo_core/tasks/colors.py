@@ -15,11 +15,12 @@ COLORS: dict[str, Rgba] = {
     "pink": (1.0, 0.45, 0.78, 1.0),
     "orange": (1.0, 0.45, 0.0, 1.0),
     "purple": (0.42, 0.08, 0.62, 1.0),
+    "brown": (0.36, 0.17, 0.05, 1.0),
 }
 """Told apart at 112 pixels, and none like the target's green, the table's beige or the arm's
 white and black."""
 PALETTE = ("red", "blue", "yellow", "pink")
-HELD_OUT_PALETTE = ("orange", "purple")
+HELD_OUT_PALETTE = ("orange", "purple", "brown")
 """Colours that training never shows."""
 TARGET_GREEN: Rgba = (0.1, 0.75, 0.2, 1.0)
 

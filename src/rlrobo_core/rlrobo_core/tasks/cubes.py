@@ -16,5 +16,6 @@ def cubes(
 
 
 def colored(things: tuple[SceneObject, ...], colors: list[str]) -> dict[str, Rgba]:
-    """name -> colour, for `InitialScene.object_rgba`."""
-    return {thing.name: COLORS[color] for thing, color in zip(things, colors, strict=True)}
+    """name -> colour of the first things, for `InitialScene.object_rgba`; what has none left
+    keeps its own."""
+    return {thing.name: COLORS[color] for thing, color in zip(things, colors, strict=False)}

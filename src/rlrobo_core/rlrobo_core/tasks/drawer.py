@@ -8,40 +8,37 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.tasks.base import Array, InitialScene, Rgba, SceneObject, SceneState, closed
-
-COLORS: dict[str, Rgba] = {
-    "red": (0.85, 0.12, 0.10, 1.0),
-    "green": (0.10, 0.60, 0.20, 1.0),
-    "blue": (0.12, 0.25, 0.80, 1.0),
-    "yellow": (0.90, 0.75, 0.10, 1.0),
-    "purple": (0.50, 0.15, 0.60, 1.0),
-    "orange": (0.95, 0.45, 0.05, 1.0),
-    "pink": (0.95, 0.45, 0.65, 1.0),
-    "turquoise": (0.10, 0.65, 0.65, 1.0),
-}
+from rlrobo_core.tasks.base import Array, InitialScene, SceneObject, SceneState, closed
+from rlrobo_core.tasks.colors import COLORS, HELD_OUT_PALETTE, PALETTE, check_palette, draw_colors
+from rlrobo_core.tasks.cubes import colored
+from rlrobo_core.tasks.instructions import check_templates, say
+from rlrobo_core.tasks.placing import Range
 
 CABINET_HALF = (0.10, 0.07, 0.05)
 """Half extents of a cabinet [m]: along its drawer, across, up."""
+CUBE_SIZE = 0.04
+CUBE_DEPTH = 0.15
+"""Of a cube on a cabinet, behind the handle [m]: the hand passes over it."""
 OPENS_TO = -np.pi / 2
 """Yaw [rad] at which a drawer, which slides along its -x, comes out to the robot's left: so the
 front camera sees its coloured front and how far it is open, and the fingers, which close along
 y, can take the handle's bar between them."""
-GRASP_HEIGHT = 0.02
-"""Of the tool over the handle's foot [m], where both fingers are beside the bar, their tips above
-the cabinet's top."""
+GRASP = np.array([0.0, 0.0, 0.02])
+"""From the handle's foot to where the tool takes it [m]: both fingers beside the bar, their tips
+above the cabinet's top."""
 
 
 @dataclass(frozen=True)
 class Drawer:
     """A cabinet on the table with a drawer, and beside it, as a distractor, another with a
-    drawer of another colour, on either side. Success: the drawer that the instruction names is
-    open by `threshold` of its travel; what became of the other does not matter."""
+    drawer of another colour, on either side; more distractors are cubes that lie on the
+    cabinets. Success: the drawer that the instruction names is open by `threshold` of its
+    travel; what became of the other does not matter."""
 
     name: str = "drawer"
     action_dims: tuple[str, ...] = ("x", "y", "z", "gripper")
     hold_width: float = 0.08
-    max_steps: int = 20
+    max_steps: int = 15
     control_hz: float = 10.0
     max_step: float = 0.05
     travel: float = 0.16
@@ -49,35 +46,33 @@ class Drawer:
     threshold: float = 0.8
     """Of the travel."""
     distractors: int = 1
-    """0 or 1."""
-    centre_low: tuple[float, float] = (0.51, -0.10)
-    centre_high: tuple[float, float] = (0.61, 0.0)
-    """x, y of the closed handle, or of the middle between the two [m]."""
+    """At most 3."""
+    low: Range = (0.51, -0.10)
+    high: Range = (0.61, 0.0)
+    """Of the closed handle, or of the middle between the two."""
     max_yaw: float = 0.15
     """Of the cabinets to either side [rad]."""
-    palette: tuple[str, ...] = ("red", "green", "blue", "yellow", "purple", "orange")
-    held_out_palette: tuple[str, ...] = ("pink", "turquoise")
+    palette: tuple[str, ...] = PALETTE
+    held_out_palette: tuple[str, ...] = HELD_OUT_PALETTE
     instructions: tuple[str, ...] = (
         "open the {color} drawer",
         "pull the {color} drawer open",
-        "pull out the {color} drawer",
+        "pull the handle of the {color} drawer",
         "take the handle of the {color} drawer and pull",
     )
     held_out_instructions: tuple[str, ...] = (
-        "please get the {color} drawer open",
-        "slide out the drawer with the {color} handle",
+        "please slide the {color} drawer open",
+        "grasp the {color} handle and open the drawer",
     )
     reward_weights: dict[str, float] = field(
         default_factory=lambda: {"approach": 1.0, "opening": 3.0, "success": 0.5}
     )
 
     def __post_init__(self) -> None:
-        if self.distractors not in (0, 1):
-            raise ValueError(f"distractors is {self.distractors}; a drawer takes 0 or 1")
-        if len(self.palette) <= self.distractors:
-            raise ValueError(
-                f"the palette {self.palette} has too few colours for {1 + self.distractors} drawers"
-            )
+        if not 0 <= self.distractors <= 3:
+            raise ValueError(f"distractors is {self.distractors}; choose 0 to 3 beside a drawer")
+        check_templates(self.instructions, "color")
+        check_palette(self.palette, 1 + self.distractors)
 
     @classmethod
     def panda_gym(cls) -> NoReturn:
@@ -85,26 +80,28 @@ class Drawer:
 
     @property
     def objects(self) -> tuple[SceneObject, ...]:
-        size = (*CABINET_HALF, self.travel)
-        colors = [COLORS[name] for name in self.palette]
-        names = ("drawer", "other")[: 1 + self.distractors]
-        return tuple(
-            SceneObject(name, "drawer", size, color)
-            for name, color in zip(names, colors, strict=False)
-        )
+        names = ("drawer", "distractor1", "distractor2", "distractor3")[: 1 + self.distractors]
+        size, half = (*CABINET_HALF, self.travel), (CUBE_SIZE / 2,) * 3
+        drawers = [SceneObject(name, "drawer", size, COLORS["red"]) for name in names[:2]]
+        cubes = [SceneObject(name, "box", half, COLORS["red"], mass=0.1) for name in names[2:]]
+        return (*drawers, *cubes)
 
     def sample(self, rng: np.random.Generator) -> InitialScene:
-        centre = rng.uniform(self.centre_low, self.centre_high)
+        middle = rng.uniform(self.low, self.high)
         yaw = OPENS_TO + rng.uniform(-self.max_yaw, self.max_yaw)
-        side = rng.choice((-1.0, 1.0)) * CABINET_HALF[1] * self.distractors
-        across = np.array([-np.sin(yaw), np.cos(yaw)])
+        inwards, across = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
+        aside = rng.choice((-1.0, 1.0)) * CABINET_HALF[1] * across * min(self.distractors, 1)
+        handles, top = (middle + aside, middle - aside), 2 * CABINET_HALF[2]
+        pose_4 = [
+            *(_pose(xy, top, yaw) for xy in handles),
+            *(_pose(xy + CUBE_DEPTH * inwards, top + CUBE_SIZE / 2, yaw) for xy in handles),
+        ]
+        colors = draw_colors(rng, self.palette, 1 + self.distractors)
         names = [thing.name for thing in self.objects]
-        colors = rng.choice(self.palette, len(names), replace=False)
-        places = (centre + side * across, centre - side * across)
         return InitialScene(
-            object_pose={n: _closed_pose(p, yaw) for n, p in zip(names, places, strict=False)},
-            instruction=str(rng.choice(self.instructions)).format(color=colors[0]),
-            object_rgba={n: COLORS[c] for n, c in zip(names, colors, strict=True)},
+            object_pose=dict(zip(names, pose_4, strict=False)),
+            instruction=say(rng, self.instructions, color=colors[0]),
+            object_rgba=colored(self.objects, colors),
         )
 
     def opening(self, state: SceneState, drawer: str = "drawer") -> Array:
@@ -131,7 +128,7 @@ class Drawer:
 def grasp_offset(state: SceneState) -> Array:
     """f64[N, 3], from the tool to where it takes the handle of the drawer that is meant [m]."""
     offset_N3 = state.object_pose["drawer"][:, :3] - state.ee_pose_N[:, :3]
-    return offset_N3 + (0.0, 0.0, GRASP_HEIGHT)
+    return offset_N3 + GRASP
 
 
 def pull_direction(pose_N: Array) -> Array:
@@ -140,6 +137,5 @@ def pull_direction(pose_N: Array) -> Array:
     return np.stack([z_N * z_N - w_N * w_N, -2.0 * w_N * z_N, np.zeros_like(w_N)], axis=-1)
 
 
-def _closed_pose(place: Array, yaw: float) -> Array:
-    height = 2 * CABINET_HALF[2]
+def _pose(place: Array, height: float, yaw: float) -> Array:
     return np.array([*place, height, 0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2)])

@@ -78,11 +78,8 @@ class PickAndPlace:
 
     @property
     def objects(self) -> tuple[SceneObject, ...]:
-        return (*self._cubes, SceneObject("target", "marker", (0.025,), TARGET_GREEN))
-
-    @property
-    def _cubes(self) -> tuple[SceneObject, ...]:
-        return cubes(("cube",), self.distractors, self.cube_size, self.cube_mass)
+        blocks = cubes(("cube",), self.distractors, self.cube_size, self.cube_mass)
+        return (*blocks, SceneObject("target", "marker", (0.025,), TARGET_GREEN))
 
     def sample(self, rng: np.random.Generator) -> InitialScene:
         xy_n2 = place_apart(rng, len(self.objects), self.low, self.high, self.apart)
@@ -93,7 +90,7 @@ class PickAndPlace:
         return InitialScene(
             object_pose=poses(self.objects, xy_n2, z_n),
             instruction=say(rng, self.instructions, color=colors[0]),
-            object_rgba=colored(self._cubes, colors),
+            object_rgba=colored(self.objects, colors),
         )
 
     def held(self, state: SceneState) -> NDArray[np.bool_]:

@@ -13,17 +13,16 @@ from rlrobo_sim.datasets.origin import Origin, fitting
 from rlrobo_sim.demonstrations import Demonstrations
 
 FORMATS: dict[str, ModuleType] = {"lerobot": lerobot, "rosbag2": rosbag}
-"""Each module has MARK (a file by which such a data set is known), check, write and read."""
+"""Each module has MARK (a file by which such a data set is known), write and read."""
 
 
 def places(out: Path, form: str) -> dict[str, Path]:
     """Format -> directory, of what `form` (a format or `both`) asks for. ValueError where such
-    a directory exists or what writes it is not installed."""
+    a directory exists."""
     if form not in (*FORMATS, "both"):
         raise ValueError(f"unknown format {form!r}; choose one of: {', '.join(FORMATS)}, both")
     chosen = {name: out / name for name in FORMATS} if form == "both" else {form: out}
-    for name, path in chosen.items():
-        FORMATS[name].check(f"the format {name}")
+    for path in chosen.values():
         if path.exists():
             raise ValueError(f"{path} exists already and is not overwritten: name another")
     return chosen

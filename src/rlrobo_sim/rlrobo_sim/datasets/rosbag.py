@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.bag import BagWriter, Stamped, bag_facts, bag_messages, check_rosbags
+from rlrobo_core.bag import BagWriter, Stamped, bag_facts, bag_messages
 from rlrobo_core.bag_messages import (
     ABORTED,
     EXECUTING,
@@ -48,8 +48,6 @@ FACT = "rlrobo"
 FINGERS = ["panda_finger_joint1", "panda_finger_joint2"]
 PAUSE = SECOND
 """Between episodes [ns]."""
-
-check = check_rosbags
 
 
 def image_topic(camera: str) -> str:

@@ -16,8 +16,10 @@ from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import SceneState, Task
 from rlrobo_sim.experts.drawer import drawer
 from rlrobo_sim.experts.pick_and_place import pick_and_place
+from rlrobo_sim.experts.push import push
 from rlrobo_sim.experts.reach import reach
 from rlrobo_sim.experts.slide import slide
+from rlrobo_sim.experts.stack import stack
 
 Expert = Callable[[Task, SceneState], NDArray[np.float64]]
 """f64[N, D], normalised actions as in `rlrobo_core.codec`."""
@@ -27,6 +29,8 @@ EXPERTS: dict[str, Expert] = {
     "pick_and_place": pick_and_place,
     "slide": slide,
     "drawer": drawer,
+    "push": push,
+    "stack": stack,
 }
 
 

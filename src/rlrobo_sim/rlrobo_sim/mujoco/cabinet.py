@@ -2,10 +2,10 @@
 
 The cabinet is a mocap body, so every world puts it where its scene says although all share one
 model; the drawer is its child on a slide joint, which is 0 when closed. Both bodies have their
-origin where the handle meets the top edge of the drawer's front, and so are equal when closed.
+origin where the handle meets the upper edge of the drawer's front, and so are equal when closed.
 
-The handle rises over the cabinet's top: so the front camera, which stands behind the cabinet,
-sees it, and closed fingers may come down anywhere behind it and pull it along.
+The handle rises over the cabinet's top: open fingers come down around it from above, and no
+camera loses it behind the cabinet.
 """
 
 from __future__ import annotations
@@ -13,49 +13,52 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import mujoco
-import numpy as np
-from numpy.typing import NDArray
 
 from rlrobo_core.tasks import SceneObject
-from rlrobo_sim.mujoco.shapes import CONTACT_BITS, Rgba, Vec3
-
-Array = NDArray[np.float64]
+from rlrobo_sim.mujoco.shapes import Rgba, Shape, box
 
 CABINET_COLOR = (0.80, 0.77, 0.70, 1.0)
 INSIDE_SHADE = 0.35
 """Of the drawer's own colour: its bottom lies in the shadow of its walls."""
+WALL = 0.008
 FRONT_THICKNESS = 0.016
+GAP = 0.004
+"""Between a drawer and its neighbour, drawer and table [m]."""
+
 HANDLE_HALF_WIDTH = 0.04
 HANDLE_HEIGHT = 0.04
 HANDLE_THICKNESS = 0.014
 SLOT = 0.016
 """Under the handle's bar [m]: too low for a finger, which would be caught in it."""
-GAP = 0.004
-"""Between a drawer and its neighbour, drawer and table [m]."""
-WALL = 0.008
 
 MASS = 0.5
 """Of the drawer [kg]."""
 DRY_FRICTION = 2.0
-"""[N], and"""
+"""Of its rails [N], and"""
 DAMPING = 20.0
-"""[N s / m] of the rails: let go at 0.5 m/s, the drawer stops within 1 cm."""
+"""[N s / m]: let go at 0.5 m/s, the drawer stops within 1 cm."""
 
 
 class Slide(NamedTuple):
-    """Where a drawer is in the state of a world."""
+    """Where a drawer and its cabinet are in the model."""
 
+    cabinet: int
     mocap: int
-    """Of its cabinet."""
-    qpos: int
+    """Of the cabinet."""
+    body: int
+    joint: int
     qvel: int
 
 
 def add_drawer(spec: mujoco.MjSpec, thing: SceneObject) -> None:
     half_x, half_y, half_z, travel = thing.size
-    cabinet = spec.worldbody.add_body(name=f"{thing.name}_cabinet", mocap=True)
-    _add_box(cabinet, (half_x, 0.0, -half_z), (half_x, half_y, half_z), CABINET_COLOR, solid=True)
+    cabinet = spec.worldbody.add_body(name=_cabinet(thing.name), mocap=True)
+    outside = box((half_x, 0.0, -half_z), (half_x, half_y, half_z), CABINET_COLOR, solid=True)
+    outside.add_to(cabinet, cabinet.name, solid_as="object")
     drawer = cabinet.add_body(name=thing.name)
+    drawer.explicitinertial = True
+    drawer.mass = MASS
+    drawer.inertia = (0.01, 0.01, 0.01)  # unused: it does not turn
     drawer.add_joint(
         name=thing.name,
         type=mujoco.mjtJoint.mjJNT_SLIDE,
@@ -65,57 +68,49 @@ def add_drawer(spec: mujoco.MjSpec, thing: SceneObject) -> None:
         frictionloss=DRY_FRICTION,
         damping=DAMPING,
     )
-    _add_tray(drawer, thing)
-    _add_handle(drawer, thing)
-
-
-def _add_tray(drawer: mujoco.MjsBody, thing: SceneObject) -> None:
-    """Front, and what comes out of the cabinet behind it: a block with a dark top."""
-    _, half_y, half_z, travel = thing.size
-    depth, width, height = travel / 2 + WALL, half_y - WALL, half_z - WALL
-    thick = FRONT_THICKNESS / 2
-    front = (thick, half_y - GAP / 2, half_z - GAP / 2)
-    _add_box(drawer, (-thick, 0.0, -front[2]), front, thing.rgba)
-    block = _add_box(drawer, (depth, 0.0, -half_z), (depth, width, height), thing.rgba)
-    block.mass = MASS
-    inside = (depth - WALL, width - WALL, 0.001)
-    _add_box(drawer, (depth, 0.0, height - half_z), inside, _shade(thing.rgba), solid=False)
-
-
-def _add_handle(drawer: mujoco.MjsBody, thing: SceneObject) -> None:
-    """A bar on two feet."""
-    x, half = -FRONT_THICKNESS / 2, HANDLE_THICKNESS / 2
-    for y in (half - HANDLE_HALF_WIDTH, HANDLE_HALF_WIDTH - half):
-        _add_box(drawer, (x, y, SLOT / 2), (half, half, SLOT / 2), thing.rgba)
-    middle, tall = (HANDLE_HEIGHT + SLOT) / 2, (HANDLE_HEIGHT - SLOT) / 2
-    _add_box(drawer, (x, 0.0, middle), (half, HANDLE_HALF_WIDTH, tall), thing.rgba)
-
-
-def _add_box(
-    body: mujoco.MjsBody, pos: Vec3, half: Vec3, rgba: Rgba, solid: bool = True
-) -> mujoco.MjsGeom:
-    contype, conaffinity = CONTACT_BITS["object" if solid else "seen"]
-    return body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=pos,
-        size=half,
-        rgba=rgba,
-        mass=0.0,
-        contype=contype,
-        conaffinity=conaffinity,
-    )
+    for number, part in enumerate((*_tray(thing), *_handle(thing.rgba))):
+        part.add_to(drawer, f"{thing.name}_{number}", solid_as="object")
 
 
 def index_drawer(model: mujoco.MjModel, name: str) -> Slide:
-    joint = model.joint(name)
-    mocap = model.body(f"{name}_cabinet").mocapid
-    return Slide(int(mocap[0]), int(joint.qposadr[0]), int(joint.dofadr[0]))
+    cabinet, joint = model.body(_cabinet(name)), model.joint(name)
+    return Slide(
+        cabinet=cabinet.id,
+        mocap=int(cabinet.mocapid[0]),
+        body=model.body(name).id,
+        joint=joint.id,
+        qvel=int(joint.dofadr[0]),
+    )
 
 
-def opening_direction(quat_M: Array) -> Array:
-    """f64[M, 3], unit: the -x axis of the frames `quat_M` (wxyz)."""
-    w, x, y, z = quat_M.T
-    return -np.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], axis=1)
+def _cabinet(drawer: str) -> str:
+    return f"{drawer}_cabinet"
+
+
+def _tray(thing: SceneObject) -> tuple[Shape, ...]:
+    """The front, and what comes out of the cabinet behind it: a block with a dark top."""
+    _, half_y, half_z, travel = thing.size
+    front = (FRONT_THICKNESS / 2, half_y - GAP / 2, half_z - GAP / 2)
+    block = (travel / 2 + WALL, half_y - WALL, half_z - WALL)
+    inside = (block[0] - WALL, block[1] - WALL, 0.001)
+    return (
+        box((-front[0], 0.0, -front[2]), front, thing.rgba, solid=True),
+        box((block[0], 0.0, -half_z), block, thing.rgba, solid=True),
+        box((block[0], 0.0, -WALL), inside, _shade(thing.rgba)),
+    )
+
+
+def _handle(rgba: Rgba) -> tuple[Shape, ...]:
+    """A bar on two feet."""
+    x, half = -FRONT_THICKNESS / 2, HANDLE_THICKNESS / 2
+    y = HANDLE_HALF_WIDTH - half
+    middle, tall = (HANDLE_HEIGHT + SLOT) / 2, (HANDLE_HEIGHT - SLOT) / 2
+    foot = (half, half, SLOT / 2)
+    return (
+        box((x, -y, SLOT / 2), foot, rgba, solid=True),
+        box((x, y, SLOT / 2), foot, rgba, solid=True),
+        box((x, 0.0, middle), (half, HANDLE_HALF_WIDTH, tall), rgba, solid=True),
+    )
 
 
 def _shade(rgba: Rgba) -> Rgba:

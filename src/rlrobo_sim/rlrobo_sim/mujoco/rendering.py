@@ -57,6 +57,7 @@ class CameraRenderer:
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._scene.flags[flag] = 0
         self._option, self._perturb = mujoco.MjvOption(), mujoco.MjvPerturb()
+        self._option.sitegroup[:] = 0  # no camera sees the tool centre point
         self._gpu = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._gpu)
         self._rect = mujoco.MjrRect(0, 0, config.image_size, config.image_size)

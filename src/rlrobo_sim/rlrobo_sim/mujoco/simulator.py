@@ -18,7 +18,6 @@ from rlrobo_core.shifts import SceneShift
 from rlrobo_core.tasks import InitialScene, SceneState, Task
 from rlrobo_core.tasks.base import closed
 from rlrobo_sim.mujoco import panda
-from rlrobo_sim.mujoco.cabinet import opening_direction
 from rlrobo_sim.mujoco.colors import ObjectColors
 from rlrobo_sim.mujoco.ik import ArmKinematics
 from rlrobo_sim.mujoco.randomization import Randomizer, Ranges
@@ -92,6 +91,8 @@ class MujocoSimulator:
         self._ctrl = self._batch.bind("ctrl")
         self._mocap_pos = self._batch.bind("mocap_pos")
         self._mocap_quat = self._batch.bind("mocap_quat")
+        self._xpos, self._xquat = self._batch.bind("xpos"), self._batch.bind("xquat")
+        self._joint_axis = self._batch.bind("xaxis")
         site = model.site(panda.TCP_SITE).id
         self._tcp_position = self._batch.bind("site_xpos")[:, site]
         self._tcp_quat = self._batch.bind("site_xquat")[:, site]
@@ -182,14 +183,10 @@ class MujocoSimulator:
             )
             object_velocity[name] = np.zeros((len(ids), 3))
         for name, slide in scene.drawers.items():
-            closed_M = np.concatenate(
-                [self._mocap_pos[ids, slide.mocap], self._mocap_quat[ids, slide.mocap]], axis=1
-            )
-            out_M = opening_direction(closed_M[:, 3:])
-            object_pose[closed(name)] = _wxyz_to_xyzw(closed_M)
-            object_pose[name] = object_pose[closed(name)].copy()
-            object_pose[name][:, :3] += self._qpos[ids, slide.qpos, None] * out_M
-            object_velocity[name] = self._qvel[ids, slide.qvel, None] * out_M
+            object_pose[closed(name)] = self._body_pose(ids, slide.cabinet)
+            object_pose[name] = self._body_pose(ids, slide.body)
+            speed_M = self._qvel[ids, slide.qvel]
+            object_velocity[name] = speed_M[:, None] * self._joint_axis[ids, slide.joint]
         tool_M = np.concatenate([self._tcp_position[ids], self._tcp_quat[ids]], axis=1)
         return SceneState(
             ee_pose_N=_wxyz_to_xyzw(tool_M),
@@ -198,6 +195,10 @@ class MujocoSimulator:
             object_pose=object_pose,
             object_velocity=object_velocity,
         )
+
+    def _body_pose(self, ids: NDArray[np.int64], body: int) -> Array:
+        pose_M = np.concatenate([self._xpos[ids, body], self._xquat[ids, body]], axis=1)
+        return _wxyz_to_xyzw(pose_M)
 
     def render(self, worlds: WorldIds) -> NDArray[np.uint8]:
         ids = self._ids(worlds)

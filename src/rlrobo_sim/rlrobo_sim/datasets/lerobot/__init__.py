@@ -1,6 +1,6 @@
 """Demonstrations as a LeRobot data set, format v3.0 (lerobot 0.4 to 0.6).
 
-Written with pyarrow (optional) and not through lerobot, whose pins (torchvision, an older torch,
+Written with pyarrow and not through lerobot, whose pins (torchvision, an older torch,
 video codecs) do not go with ours. Images are PNGs inside the parquet files, LeRobot's dtype
 `image`: no codec needed, and not a bit is lost.
 
@@ -10,8 +10,8 @@ video codecs) do not go with ours. Images are PNGs inside the parquet files, LeR
     meta/rlrobo.json                                          `Origin`, LeRobot ignores it
 """
 
-from rlrobo_sim.datasets.lerobot.format import MARK, check
+from rlrobo_sim.datasets.lerobot.format import MARK
 from rlrobo_sim.datasets.lerobot.reader import read
 from rlrobo_sim.datasets.lerobot.writer import write
 
-__all__ = ["MARK", "check", "read", "write"]
+__all__ = ["MARK", "read", "write"]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 from rlrobo_sim.datasets.origin import Origin
 
 MARK = "meta/info.json"
-INSTALL = "pip install pyarrow==26.0.1"
 VERSION = "v3.0"
 """lerobot.datasets.lerobot_dataset.CODEBASE_VERSION."""
 ORIGIN = "meta/rlrobo.json"
@@ -18,12 +16,6 @@ FILES_PER_CHUNK, MEGABYTES_PER_FILE = 1000, 100
 """LeRobot's defaults."""
 STATE = ("x", "y", "z", "qx", "qy", "qz", "qw", "gripper_width")
 """`observation.state`: measured tool pose in the base frame and finger distance [m]."""
-
-
-def check(needed_by: str) -> None:
-    """ValueError, with the cure, where pyarrow is not installed."""
-    if not find_spec("pyarrow"):
-        raise ValueError(f"{needed_by} needs pyarrow, which is not installed: {INSTALL}")
 
 
 def image_key(camera: str) -> str:

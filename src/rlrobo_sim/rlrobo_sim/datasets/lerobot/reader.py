@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from rlrobo_sim.datasets.lerobot.format import MARK, ORIGIN, VERSION, check, features, image_key
+from rlrobo_sim.datasets.lerobot.format import MARK, ORIGIN, VERSION, features, image_key
 from rlrobo_sim.datasets.origin import Origin
 from rlrobo_sim.demonstrations import Demonstrations
 
 
 def read(path: Path) -> tuple[Demonstrations, Origin]:
     """ValueError where the data set is not rlrobo's, of another format version, or damaged."""
-    check("reading a LeRobot data set")
     info = _json(path / MARK)
     if (version := info.get("codebase_version")) != VERSION:
         raise ValueError(f"{path} has LeRobot's format {version}, not {VERSION}: convert it")
@@ -58,8 +59,6 @@ def _check_features(path: Path, found: dict[str, dict[str, Any]], origin: Origin
 
 
 def _frames(path: Path, promised: int | None) -> Any:
-    import pyarrow as pa
-
     tables = [_parquet(file) for file in sorted((path / "data").glob("*/*.parquet"))]
     found = sum(len(table) for table in tables)
     if not found or found != promised:
@@ -93,17 +92,12 @@ def _images(path: Path, origin: Origin, table: Any) -> NDArray[np.uint8]:
 
 def _array(column: Any) -> NDArray[Any]:
     """[N, D]"""
-    import pyarrow as pa
-
     chunk, length = column.combine_chunks(), len(column)
     values = chunk.flatten() if pa.types.is_nested(chunk.type) else chunk
     return values.to_numpy(zero_copy_only=False).reshape(length, -1)
 
 
 def _parquet(file: Path) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         return pq.read_table(file)
     except (OSError, pa.ArrowException) as error:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -20,7 +22,6 @@ from rlrobo_sim.datasets.lerobot.format import (
     MEGABYTES_PER_FILE,
     ORIGIN,
     VERSION,
-    check,
     features,
     image_key,
 )
@@ -31,7 +32,6 @@ from rlrobo_sim.demonstrations import Demonstrations
 
 def write(shown: Demonstrations, origin: Origin, path: Path) -> None:
     """`info.json` comes last: without it, an interrupted data set is none."""
-    check("writing a LeRobot data set")
     if not float(origin.control_hz).is_integer():
         raise ValueError(
             f"LeRobot's fps is a whole number and the task's control_hz is {origin.control_hz}: "
@@ -81,8 +81,6 @@ def _write_data(
     shown: Demonstrations, origin: Origin, values: dict[str, NDArray[Any]], path: Path
 ) -> Iterator[tuple[int, int]]:
     """A row group an episode; yields each episode's chunk and file."""
-    import pyarrow.parquet as pq
-
     stops = np.cumsum(_lengths(shown)).tolist()
     rows_E = [slice(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
     tables = (_table(shown, origin, values, rows) for rows in rows_E)
@@ -111,8 +109,6 @@ def _files(tables: Iterable[Any]) -> Iterator[list[Any]]:
 def _table(
     shown: Demonstrations, origin: Origin, values: dict[str, NDArray[Any]], rows: slice
 ) -> Any:
-    import pyarrow as pa
-
     image_type = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     columns = {}
     for number, camera in enumerate(origin.cameras):
@@ -125,8 +121,6 @@ def _table(
 
 def _column(value_ND: NDArray[Any]) -> Any:
     """A vector of one component is a plain number in LeRobot."""
-    import pyarrow as pa
-
     flat = pa.array(value_ND.reshape(-1))
     width = value_ND.shape[1]
     return flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width)
@@ -140,9 +134,6 @@ def _png(image: NDArray[np.uint8]) -> bytes:
 
 def _write_tasks(shown: Demonstrations, path: Path) -> None:
     """A pandas frame whose index is the instruction: pandas reads that from the metadata."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     tasks = _tasks(shown)
     table = pa.table({"task_index": list(tasks.values()), "task": list(tasks)})
     types = {"task": ("unicode", "object"), "task_index": ("int64", "int64")}
@@ -157,9 +148,6 @@ def _write_tasks(shown: Demonstrations, path: Path) -> None:
 
 
 def _write_episodes(shown: Demonstrations, places: list[tuple[int, int]], path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     length_E = _lengths(shown)
     stop_E = np.cumsum(length_E)
     start_E = stop_E - length_E
