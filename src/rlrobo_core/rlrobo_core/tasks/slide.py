@@ -18,7 +18,7 @@ from rlrobo_core.tasks.colors import (
 )
 from rlrobo_core.tasks.cubes import colored
 from rlrobo_core.tasks.detour import way_to
-from rlrobo_core.tasks.grasping import is_still
+from rlrobo_core.tasks.grasping import is_on_table, is_still
 from rlrobo_core.tasks.instructions import check_templates, say
 from rlrobo_core.tasks.panda_gym import PANDA_GYM_WEIGHTS, goal_reward
 from rlrobo_core.tasks.placing import TRIES, Range, poses
@@ -38,8 +38,8 @@ rim between them stand 3 cm behind its centre, so 3 cm of room."""
 @dataclass(frozen=True)
 class Slide:
     """A puck has to be let go with the right speed v, since the pad lies where the arm just ends:
-    it stops after v^2 / (2 mu g). Success: it is within `threshold` of the pad's centre and
-    slower than 5 cm/s, after which it moves 2 mm more.
+    it stops after v^2 / (2 mu g). Success: it lies within `threshold` of the pad's centre and
+    is slower than 5 cm/s, after which it moves 2 mm more.
 
     panda_gym's PandaSlide-v3 has goals up to 1.15 m from the base, which the front camera does
     not see. Here the puck starts nearer to the robot, so that there is room to push, and the pads
@@ -158,7 +158,8 @@ class Slide:
         return np.linalg.norm(self.rest(state) - state.object_pose["target"][:, :2], axis=-1)
 
     def success(self, state: SceneState) -> NDArray[np.bool_]:
-        return (self.distance(state) < self.threshold) & is_still(state, "puck")
+        rests_N = is_still(state, "puck") & is_on_table(state, "puck", HEIGHT / 2)
+        return (self.distance(state) < self.threshold) & rests_N
 
     def reward_terms(self, before: SceneState, after: SceneState) -> dict[str, Array]:
         return {
