@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ class Drawer:
     """Of the travel."""
     distractors: int = 1
     """0 or 1."""
+    max_distractors: ClassVar[int] = 1
+    """More cabinets would not fit; a shift asks for no more."""
     low: Range = (0.51, -0.10)
     high: Range = (0.61, 0.0)
     """Of the closed handle, or of the middle between the two."""
@@ -65,7 +67,7 @@ class Drawer:
     )
 
     def __post_init__(self) -> None:
-        if self.distractors not in (0, 1):
+        if not 0 <= self.distractors <= self.max_distractors:
             raise ValueError(f"distractors is {self.distractors}; a drawer takes 0 or 1")
         check_templates(self.instructions, "color")
         check_palette(self.palette, 1 + self.distractors)
