@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlrobo_core.shifts import NO_SHIFT, SHIFTS, applies, parse_task, request_name, shift_names
-from rlrobo_core.tasks import InitialScene, Reach, SceneObject, Task
+from rlrobo_core.tasks import TASKS, InitialScene, Reach, SceneObject, Task, make_task
 
 CUBE = SceneObject("cube", "box", (0.02, 0.02, 0.02), (1.0, 0.0, 0.0, 1.0), mass=0.06)
 
@@ -54,6 +54,18 @@ def test_what_a_task_does_not_have_cannot_be_shifted() -> None:
     assert [shift for shift in SHIFTS if applies(Reach(), shift)] == ["camera", "lights"]
     assert all(applies(Sorting(), shift) for shift in SHIFTS)
     assert not applies(replace(Sorting(), distractors=3), "distractors")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_takes_the_shifts_that_apply_to_it(name: str) -> None:
+    task = make_task(name)
+    for shift in SHIFTS.values():
+        changed = shift.of_task(task)
+        if changed is None:
+            continue
+        scene = changed.sample(np.random.default_rng(0))
+        assert scene.object_pose.keys() == {thing.name for thing in changed.objects}
+        assert changed != task or shift.scene != NO_SHIFT.scene
 
 
 @pytest.mark.parametrize("shift", ["none", *SHIFTS])

@@ -58,8 +58,9 @@ def _held_out(field: str) -> Callable[[Task], Task | None]:
 
 def _with_distractors(count: int) -> Callable[[Task], Task | None]:
     def of_task(task: Task) -> Task | None:
-        has_fewer = getattr(task, "distractors", count) < count
-        return replace(cast(Any, task), distractors=count) if has_fewer else None
+        most = min(count, getattr(task, "max_distractors", count))
+        has_fewer = getattr(task, "distractors", most) < most
+        return replace(cast(Any, task), distractors=most) if has_fewer else None
 
     return of_task
 
@@ -85,7 +86,11 @@ SHIFTS: dict[str, Shift] = {
         Shift(
             "colors", "objects in colours that training never used", of_task=_held_out("palette")
         ),
-        Shift("distractors", "three objects that are not meant", of_task=_with_distractors(3)),
+        Shift(
+            "distractors",
+            "three objects that are not meant, or as many as fit the task",
+            of_task=_with_distractors(3),
+        ),
         Shift("mass", "objects of three times the mass", SceneShift(mass=3.0), _if_movable),
         Shift(
             "phrasing",

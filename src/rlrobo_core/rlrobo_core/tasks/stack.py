@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ class Stack:
     """[m], least distance of cubes: an open hand fits between."""
     distractors: int = 1
     """Cubes of other colours."""
+    max_distractors: ClassVar[int] = 2
+    """The palette has no colours for more; a shift asks for no more."""
     palette: tuple[str, ...] = PALETTE
     held_out_palette: tuple[str, ...] = HELD_OUT_PALETTE
     reward_weights: dict[str, float] = field(
