@@ -156,11 +156,11 @@ def test_rewards_are_differences_and_cannot_be_farmed():
 
 
 def test_panda_gym_counts_the_distance_alone():
-    goal = (*PAD[:2], 0.03)
-    passing = state(PANDA_GYM, puck=(0.89, -0.05, 0.03), target=goal, velocity=(1.0, 0.0, 0.0))
+    passing = state(PANDA_GYM, puck=(0.89, -0.05, 0.015), velocity=(1.0, 0.0, 0.0))
     assert PANDA_GYM.success(passing)[0]
     terms = PANDA_GYM.reward_terms(passing, passing)
-    assert terms["sparse"] == 0.0 and terms["dense"] == pytest.approx(-0.04)
+    assert terms["sparse"] == 0.0
+    assert terms["dense"] == pytest.approx(-np.hypot(0.04, 0.015))
     assert terms.keys() == PANDA_GYM.reward_weights.keys()
 
 
@@ -184,8 +184,10 @@ def test_the_panda_gym_variant_is_the_package_s():
     ]:
         np.testing.assert_allclose(ours, box[:2])
     drawn = scenes(PANDA_GYM)
-    np.testing.assert_allclose(places(drawn, "target")[:, 2], theirs._sample_goal()[2])
-    np.testing.assert_allclose(places(drawn, "puck")[:, 2], theirs._sample_object()[2])
+    goal_E = places(drawn, "target")[:, 2] + PANDA_GYM.goal_height
+    np.testing.assert_allclose(goal_E, theirs._sample_goal()[2])
+    drop = PANDA_GYM.objects[0].size[1]
+    np.testing.assert_allclose(places(drawn, "puck")[:, 2], theirs._sample_object()[2] - drop)
     puck = PANDA_GYM.objects[0]
     body = env.sim._bodies_idx["object"]
     mass, friction, *_ = env.sim.physics_client.getDynamicsInfo(body, -1)

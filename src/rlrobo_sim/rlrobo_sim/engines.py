@@ -13,10 +13,10 @@ from rlrobo_sim.simulator import Simulator
 
 
 class RolloutEngines:
-    """`start`, `act`, `pending` and `unstable_groups` as `RolloutEngine` has them; a request names its task, and
-    with it the shift (`rlrobo_core.shifts`). The first task's simulator is made at once, so that
-    what is wrong with its arguments shows at the start, the others' when they are first asked
-    for. A task keeps one simulator: under another shift a new one takes its place."""
+    """`start`, `act`, `pending` and `unstable_groups` as `RolloutEngine` has them; a request names
+    its task, and with it the shift (`rlrobo_core.shifts`). The first task's simulator is made at
+    once, so that what is wrong with its arguments shows at the start, the others' when they are
+    first asked for. A task keeps one simulator: under another shift a new one takes its place."""
 
     def __init__(
         self,

@@ -186,7 +186,9 @@ def behind(state: SceneState) -> Array:
 
 @dataclass(frozen=True)
 class PandaGymSlide(Slide):
-    """The numbers of panda_gym 3.0.7's PandaSlide-v3; the gripper is closed."""
+    """The numbers of panda_gym 3.0.7's PandaSlide-v3; the gripper is closed. Its goals hang
+    1.5 cm above the centre of a puck that lies on the table, and its pucks are dropped from
+    there; ours lie from the start."""
 
     hold_width: float = 0.0
     max_steps: int = 50
@@ -198,7 +200,13 @@ class PandaGymSlide(Slide):
     goal_low: Range = (0.25, -0.15)
     goal_high: Range = (0.55, 0.15)
     distractors: int = 0
+    goal_height: float = 0.03
+    """[m], above the table."""
     reward_weights: dict[str, float] = field(default_factory=PANDA_GYM_WEIGHTS.copy)
+
+    def distance(self, state: SceneState) -> Array:
+        goal_N3 = state.object_pose["target"][:, :3] + [0.0, 0.0, self.goal_height]
+        return np.linalg.norm(state.object_pose["puck"][:, :3] - goal_N3, axis=-1)
 
     def success(self, state: SceneState) -> NDArray[np.bool_]:
         return self.distance(state) < self.threshold
