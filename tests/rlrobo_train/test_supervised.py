@@ -40,16 +40,15 @@ def bright_bars(vlm: Vlm, question: str, axis: int, n: int = 24) -> Lesson:
         np.moveaxis(image, axis, 0)[at : at + 8] = 220
     return Lesson(
         image_KC=images,
-        image_of_N=np.arange(n),
-        text_N=(question,) * n,
-        answer_ND=place_N[:, None],
+        text_KS=((question,),) * n,
+        answer_KSD=place_N[:, None, None],
         codec=Bins(1, 64),
         token_V=place_tokens(vlm),
     )
 
 
 def error(vlm: Vlm, lesson: Lesson) -> float:
-    return float(np.abs(answer(vlm, lesson) - lesson.answer_ND).mean())
+    return float(np.abs(answer(vlm, lesson) - lesson.answer_KSD).mean())
 
 
 def test_lessons_of_different_questions_are_learned_side_by_side(vlm):
@@ -60,10 +59,13 @@ def test_lessons_of_different_questions_are_learned_side_by_side(vlm):
     assert all(a < 0.25 * b for a, b in zip(after, before, strict=True)), (before, after)
 
 
-def test_minibatches_are_of_one_lesson_in_proportion_and_without_repetition(vlm):
+def test_steps_mix_lessons_in_proportion_and_without_repetition(vlm):
     small, large = bright_bars(vlm, "a", 0, n=16), bright_bars(vlm, "b", 1, n=48)
-    config = LessonConfig(steps=400, batch_size=8)
-    drawn = list(_minibatches([small, large], config, seed=3))
+    config = LessonConfig(steps=200, batch_size=16, mixed=2)
+    steps = list(_minibatches([small, large], config, seed=3))
+    assert all(len(rows) == 8 for step in steps for _, rows in step)
+    drawn = [minibatch for step in steps for minibatch in step]
+    assert len(drawn) == 400
     share = sum(lesson is large for lesson, _ in drawn) / len(drawn)
     assert share == pytest.approx(0.75, abs=0.06)
     for lesson in (small, large):

@@ -52,7 +52,7 @@ class PromptEncoder:
     """Encodes chat prompts with images for one model."""
 
     def __init__(self, vlm: Vlm, padding_side: Literal["left", "right"] = "right"):
-        self.tokenizer, self.images = vlm.tokenizer, vlm.image_processor
+        self.tokenizer, self.image_processor = vlm.tokenizer, vlm.image_processor
         self.padding_side = padding_side
         self.image_token_id = vlm.model.config.image_token_id
         self.pad_token_id = vlm.tokenizer.pad_token_id or 0
@@ -61,11 +61,23 @@ class PromptEncoder:
     def __call__(self, image_NC: NDArray[np.uint8], texts: tuple[str, ...]) -> PromptInputs:
         """`image_NC` u8[N, C, H, W, 3] RGB and one text a prompt; H and W are multiples of the
         patch size times the merge size (28 for Qwen2.5-VL, 56 for the tiny model)."""
+        before, after = self._frame(image_NC)
+        tokens = [np.concatenate([before, self.tokenise(text), after]) for text in texts]
+        return self._inputs(tokens, image_NC)
+
+    def images(self, image_NC: NDArray[np.uint8]) -> tuple[PromptInputs, NDArray[np.int64]]:
+        """The beginning of prompts, up to the text; and the token ids that follow the text."""
+        before, after = self._frame(image_NC)
+        return self._inputs([before] * len(image_NC), image_NC), after
+
+    def tokenise(self, text: str) -> NDArray[np.int64]:
+        """i64[tokens] of a user's text alone."""
+        return np.asarray(self.tokenizer.encode(text, add_special_tokens=False), np.int64)
+
+    def _inputs(self, tokens: list[NDArray[np.int64]], image_NC: NDArray[np.uint8]) -> PromptInputs:
         cameras, height, width = image_NC.shape[1:4]
         rows, columns = self._grid(height, width)
-        merge = self.images.merge_size
-        before, after = self._frame(cameras, rows * columns // merge**2)
-        tokens = [np.concatenate([before, self._tokenise(text), after]) for text in texts]
+        merge = self.image_processor.merge_size
         token_NP, mask_NP = self._pad(tokens)
         position_3NP = rope_positions(
             token_NP == self.image_token_id, mask_NP, rows // merge, columns // merge
@@ -75,11 +87,14 @@ class PromptEncoder:
             mask_NP=torch.from_numpy(mask_NP),
             position_3NP=torch.from_numpy(position_3NP),
             pixel_QD=self._patches(image_NC),
-            grid_I3=torch.tensor([[1, rows, columns]]).repeat(len(texts) * cameras, 1),
+            grid_I3=torch.tensor([[1, rows, columns]]).repeat(len(tokens) * cameras, 1),
         )
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
-        patch, unit = self.images.patch_size, self.images.patch_size * self.images.merge_size
+        patch, unit = (
+            self.image_processor.patch_size,
+            self.image_processor.patch_size * self.image_processor.merge_size,
+        )
         if height % unit or width % unit:
             raise ValueError(
                 f"images of {width}x{height} pixels do not fit the model: width and height must be "
@@ -87,9 +102,12 @@ class PromptEncoder:
             )
         return height // patch, width // patch
 
-    def _frame(self, cameras: int, image_tokens: int) -> Frame:
+    def _frame(self, image_NC: NDArray[np.uint8]) -> Frame:
         """The chat around a text, kept: every text may be new, for it tells measurements. Special
         tokens border on the text, so that it is tokenised alone as in its place."""
+        cameras, height, width = image_NC.shape[1:4]
+        rows, columns = self._grid(height, width)
+        image_tokens = rows * columns // self.image_processor.merge_size**2
         key = (cameras, image_tokens)
         if key not in self._frames:
             content = [{"type": "image"}] * cameras + [{"type": "text", "text": TEXT}]
@@ -97,13 +115,10 @@ class PromptEncoder:
             chat = self.tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True
             )
-            before, after = map(self._tokenise, str(chat).split(TEXT))
+            before, after = map(self.tokenise, str(chat).split(TEXT))
             repeats = np.where(before == self.image_token_id, image_tokens, 1)
             self._frames[key] = Frame(np.repeat(before, repeats), after)
         return self._frames[key]
-
-    def _tokenise(self, text: str) -> NDArray[np.int64]:
-        return np.asarray(self.tokenizer.encode(text, add_special_tokens=False), np.int64)
 
     def _pad(self, tokens: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         length = max(map(len, tokens))
@@ -117,13 +132,17 @@ class PromptEncoder:
     def _patches(self, image_NC: NDArray[np.uint8]) -> torch.Tensor:
         """f32[Q, channels * time * patch * patch]: what `Qwen2VLImageProcessor` computes image
         by image where no resizing is needed, for all images at once (a test holds them equal)."""
-        p, m, t = self.images.patch_size, self.images.merge_size, self.images.temporal_patch_size
+        p, m, t = (
+            self.image_processor.patch_size,
+            self.image_processor.merge_size,
+            self.image_processor.temporal_patch_size,
+        )
         height, width = image_NC.shape[2:4]
         blocks = image_NC.reshape(-1, height // (p * m), m, p, width // (p * m), m, p, 3)
         patches = blocks.transpose(0, 1, 4, 2, 5, 7, 3, 6).reshape(-1, 3, 1, p, p)
         mean, std = (
             torch.tensor(values).view(3, 1, 1, 1)
-            for values in (self.images.image_mean, self.images.image_std)
+            for values in (self.image_processor.image_mean, self.image_processor.image_std)
         )
         pixels = torch.from_numpy(patches).float().div_(255.0).sub_(mean).div_(std)
         return pixels.expand(-1, 3, t, p, p).reshape(-1, 3 * t * p * p)

@@ -71,7 +71,7 @@ def plant(inputs: PromptInputs, samples: int, num_tokens: int, dtype: torch.dtyp
     )
 
 
-def _symbol_logits(
+def symbol_logits(
     model: Qwen2_5_VLForConditionalGeneration, hidden: torch.Tensor, token_V: torch.Tensor
 ) -> torch.Tensor:
     """f32[..., V], logits of the codec's symbols alone: the others are never allowed."""
@@ -103,7 +103,7 @@ def action_logits(
     hidden_NSTH = torch.cat(
         [first_NH[:, None, None].expand(-1, samples, 1, -1), rest_NTSH.transpose(1, 2)], dim=2
     )
-    return _symbol_logits(model, hidden_NSTH, token_V)
+    return symbol_logits(model, hidden_NSTH, token_V)
 
 
 def log_softmax(logits: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -145,7 +145,7 @@ def sample_actions(
         if t == 0:
             hidden = hidden[torch.arange(rows, device=hidden.device), tree.last_N][:, None]
             hidden = hidden.expand(-1, samples, -1)
-        logprob_NSV = log_softmax(_symbol_logits(model, hidden, token_V), temperature)
+        logprob_NSV = log_softmax(symbol_logits(model, hidden, token_V), temperature)
         index_NS = choose(logprob_NSV, uniform_NST[:, :, t], temperature)
         indices.append(index_NS)
         logprobs.append(logprob_NSV.gather(-1, index_NS[..., None])[..., 0])

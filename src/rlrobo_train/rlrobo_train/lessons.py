@@ -1,11 +1,11 @@
 """What the warm start teaches: spatial questions about frames, and what an expert would do.
 
-Shape legend: _N examples of a lesson, _K frames.
+Shape legend: _K frames, _S questions about each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from itertools import permutations
 
 import numpy as np
@@ -38,25 +38,21 @@ def seeing_lessons(policy: VlmPolicy, frames: SpatialFrames) -> list[Lesson]:
     """Where are the gripper and each thing; how far is the gripper from it; is it held; which
     of two is further left. Each kind is one lesson, over all frames."""
     lessons = [where_lesson(policy, frames), way_lesson(policy, frames)]
-    pairs = list(permutations(frames.object_pose, 2))
     if frames.held:
-        lessons.append(_yes_or_no(policy.vlm, frames, _held(frames)))
-    if pairs:
-        lessons.append(_yes_or_no(policy.vlm, frames, _left(frames, pairs)))
+        lessons.append(_held_lesson(policy.vlm, frames))
+    if len(frames.name_N) > 1:
+        lessons.append(_left_lesson(policy.vlm, frames))
     return lessons
 
 
 def where_lesson(policy: VlmPolicy, frames: SpatialFrames) -> Lesson:
-    count = len(frames)
-    names = {"gripper": ("gripper",) * count} | frames.name_N
+    names = {"gripper": ("gripper",) * len(frames)} | frames.name_N
     poses = {"gripper": frames.ee_pose_N} | frames.object_pose
+    place_KS3 = np.stack([poses[it][:, :3] for it in names], axis=1)
     return Lesson(
         image_KC=frames.image_NC,
-        image_of_N=np.tile(np.arange(count), len(names)),
-        text_N=tuple(location_question(name) for it in names for name in names[it]),
-        answer_ND=normalise(
-            np.concatenate([poses[it][:, :3] for it in names]), PLACE_LOW, PLACE_HIGH
-        ),
+        text_KS=_by_frame([map(location_question, names[it]) for it in names]),
+        answer_KSD=normalise(place_KS3, PLACE_LOW, PLACE_HIGH),
         codec=place_codec(),
         token_V=place_tokens(policy.vlm),
     )
@@ -64,16 +60,19 @@ def where_lesson(policy: VlmPolicy, frames: SpatialFrames) -> Lesson:
 
 def way_lesson(policy: VlmPolicy, frames: SpatialFrames) -> Lesson:
     """With what the robot measures in the prompt, where the policy is told that too."""
-    texts = [
-        policy.prompts(tuple(map(offset_question, names)), frames.ee_pose_N, frames.gripper_width_N)
-        for names in frames.name_N.values()
-    ]
-    way_N3 = [(frames.object_pose[it] - frames.ee_pose_N)[:, :3] for it in frames.name_N]
+    measured = frames.ee_pose_N, frames.gripper_width_N
+    way_KS3 = np.stack(
+        [(frames.object_pose[it] - frames.ee_pose_N)[:, :3] for it in frames.name_N], axis=1
+    )
     return Lesson(
         image_KC=frames.image_NC,
-        image_of_N=np.tile(np.arange(len(frames)), len(frames.name_N)),
-        text_N=tuple(text for of_thing in texts for text in of_thing),
-        answer_ND=normalise(np.concatenate(way_N3), OFFSET_LOW, OFFSET_HIGH),
+        text_KS=_by_frame(
+            [
+                policy.prompts(tuple(map(offset_question, names)), *measured)
+                for names in frames.name_N.values()
+            ]
+        ),
+        answer_KSD=normalise(way_KS3, OFFSET_LOW, OFFSET_HIGH),
         codec=place_codec(),
         token_V=place_tokens(policy.vlm),
     )
@@ -81,21 +80,25 @@ def way_lesson(policy: VlmPolicy, frames: SpatialFrames) -> Lesson:
 
 def imitation_lesson(policy: VlmPolicy, task: Task, shown: Demonstrations) -> Lesson:
     """What the expert would do, seen from where its noisy actions led."""
+    prompts = policy.prompts(shown.instruction_N, shown.ee_pose_N, shown.gripper_width_N)
     return Lesson(
         image_KC=shown.image_NC,
-        image_of_N=np.arange(len(shown)),
-        text_N=policy.prompts(shown.instruction_N, shown.ee_pose_N, shown.gripper_width_N),
-        answer_ND=shown.action_ND,
+        text_KS=_by_frame([prompts]),
+        answer_KSD=shown.action_ND[:, None],
         codec=policy.codec_of(task),
         token_V=policy.token_V.cpu(),
     )
 
 
+def _by_frame(text_SK: Iterable[Iterable[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(zip(*text_SK, strict=True))
+
+
 def normalise(
-    value_N3: NDArray[np.floating], low: NDArray[np.float64], high: NDArray[np.float64]
+    value_KS3: NDArray[np.floating], low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """f32[N, 3] in [-1, 1] from metres, clipped to the box."""
-    return np.clip((value_N3 - low) / (high - low) * 2.0 - 1.0, -1.0, 1.0).astype(np.float32)
+    """f32[K, S, 3] in [-1, 1] from metres, clipped to the box."""
+    return np.clip((value_KS3 - low) / (high - low) * 2.0 - 1.0, -1.0, 1.0).astype(np.float32)
 
 
 def place_codec() -> Bins:
@@ -107,31 +110,30 @@ def place_tokens(vlm: Vlm):
     return new_token_ids(vlm, 0, NUM_LOCATION_BINS)
 
 
-Asked = tuple[int, str, bool]
-"""Frame, question, whether the answer is yes."""
+def _held_lesson(vlm: Vlm, frames: SpatialFrames) -> Lesson:
+    text_KS = _by_frame([map(held_question, frames.name_N[it]) for it in frames.held])
+    return _yes_or_no(vlm, frames, text_KS, np.stack(list(frames.held.values()), axis=1))
 
 
-def _held(frames: SpatialFrames) -> Iterator[Asked]:
-    for it, held_K in frames.held.items():
-        for k, (name, held) in enumerate(zip(frames.name_N[it], held_K.tolist(), strict=True)):
-            yield k, held_question(name), held
-
-
-def _left(frames: SpatialFrames, pairs: list[tuple[str, str]]) -> Iterator[Asked]:
+def _left_lesson(vlm: Vlm, frames: SpatialFrames) -> Lesson:
     """One pair a frame, in turn."""
-    for k in range(len(frames)):
-        one, other = pairs[k % len(pairs)]
-        left = frames.object_pose[one][k, 1] > frames.object_pose[other][k, 1]
-        yield k, left_question(frames.name_N[one][k], frames.name_N[other][k]), bool(left)
+    pairs = list(permutations(frames.object_pose, 2))
+    asked = [(k, *pairs[k % len(pairs)]) for k in range(len(frames))]
+    texts = (left_question(frames.name_N[a][k], frames.name_N[b][k]) for k, a, b in asked)
+    left_K = [frames.object_pose[a][k, 1] > frames.object_pose[b][k, 1] for k, a, b in asked]
+    return _yes_or_no(vlm, frames, _by_frame([texts]), np.array(left_K)[:, None])
 
 
-def _yes_or_no(vlm: Vlm, frames: SpatialFrames, asked: Iterator[Asked]) -> Lesson:
-    frame_N, text_N, yes_N = zip(*asked, strict=True)
+def _yes_or_no(
+    vlm: Vlm,
+    frames: SpatialFrames,
+    text_KS: tuple[tuple[str, ...], ...],
+    yes_KS: NDArray[np.bool_],
+) -> Lesson:
     return Lesson(
         image_KC=frames.image_NC,
-        image_of_N=np.array(frame_N, np.int64),
-        text_N=text_N,
-        answer_ND=np.where(yes_N, YES_NO.index("yes"), YES_NO.index("no"))[:, None],
+        text_KS=text_KS,
+        answer_KSD=np.where(yes_KS, YES_NO.index("yes"), YES_NO.index("no"))[..., None],
         codec=Choices(YES_NO),
         token_V=word_token_ids(vlm, YES_NO),
     )

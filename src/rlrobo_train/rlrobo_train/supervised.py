@@ -5,9 +5,11 @@ over neighbouring symbols and not a single one: with few frames that is the diff
 a plateau and millimetres (docs/learning.md).
 
 A stage teaches several lessons side by side (where things are, what is held; one task and
-another): each minibatch is of one lesson, drawn in proportion to the lessons' sizes.
+another). Each AdamW step mixes minibatches of several lessons, drawn in proportion to the
+lessons' sizes. All questions about a frame are asked at once: its images are encoded once, and
+which of two cubes is meant is learned from the contrast.
 
-Shape legend: N examples, K images, T answer tokens, V symbols.
+Shape legend: K frames, S questions about a frame, D numbers and T tokens of an answer, V symbols.
 """
 
 from __future__ import annotations
@@ -21,38 +23,40 @@ import torch
 from numpy.typing import NDArray
 
 from rlrobo_policy.inputs import PromptEncoder
-from rlrobo_policy.tree import action_logits, sample_actions
+from rlrobo_policy.questions import answer_logits, ask
+from rlrobo_policy.tree import sample_actions
 from rlrobo_policy.vlm import Vlm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
-    """N questions about K images, with their answers."""
+    """S questions about each of K frames, with their answers."""
 
     image_KC: NDArray[np.uint8]
     """u8[K, C, H, W, 3]; lessons may share them."""
-    image_of_N: NDArray[np.int64]
-    """i64[N] in [0, K)"""
-    text_N: tuple[str, ...]
-    answer_ND: NDArray[np.floating[Any]]
+    text_KS: Sequence[tuple[str, ...]]
+    answer_KSD: NDArray[np.floating[Any]]
     """In the codec's range."""
     codec: Any
     token_V: torch.Tensor
 
     def __len__(self) -> int:
-        return len(self.text_N)
+        """Frames."""
+        return len(self.text_KS)
 
-    def prompts(
-        self, rows: Sequence[int] | NDArray[np.int64]
-    ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-        """u8[n, C, H, W, 3] and the texts of some examples."""
-        return self.image_KC[self.image_of_N[rows]], tuple(self.text_N[row] for row in rows)
+    @property
+    def size(self) -> int:
+        """Questions."""
+        return len(self) * self.answer_KSD.shape[1]
 
 
 @dataclass(frozen=True, slots=True)
 class LessonConfig:
     steps: int = 1500
     batch_size: int = 96
+    """Frames of one AdamW step."""
+    mixed: int = 6
+    """Minibatches that they come from, each of one lesson; fewer where there are fewer lessons."""
     learning_rate: float = 1e-3
     """Peak of a cosine after a short warm-up (AdamW)."""
     sigma: float = 1.5
@@ -72,35 +76,53 @@ def teach(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=config.steps, pct_start=0.05
     )
-    for step, (lesson, rows) in enumerate(_minibatches(lessons, config, seed)):
-        answer_nD = lesson.answer_ND[rows]
-        logits = action_logits(
-            model,
-            encode(*lesson.prompts(rows)).to(model.device),
-            torch.from_numpy(lesson.codec.encode(answer_nD)[:, None]).to(model.device),
-            lesson.token_V.to(model.device),
-        )[:, 0]
-        target = lesson.codec.soft_targets(answer_nD, config.sigma)
-        log_probs = torch.log_softmax(logits, -1)
-        loss = -(torch.from_numpy(target).to(model.device) * log_probs).sum(-1).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+    for step, minibatches in enumerate(_minibatches(lessons, config, seed)):
+        loss = 0.0
+        for lesson, rows in minibatches:
+            part = _loss(vlm, encode, lesson, rows, config.sigma) / len(minibatches)
+            part.backward()
+            loss += float(part.detach())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         schedule.step()
-        report(step, float(loss.detach()))
+        report(step, loss)
     model.eval()
+
+
+def _loss(
+    vlm: Vlm, encode: PromptEncoder, lesson: Lesson, rows: NDArray[np.int64], sigma: float
+) -> torch.Tensor:
+    """Cross entropy with the smeared answers, the mean over all tokens."""
+    device = vlm.model.device
+    answer_KSD = lesson.answer_KSD[rows]
+    flat_ND, shape = answer_KSD.reshape(-1, answer_KSD.shape[-1]), answer_KSD.shape[:2]
+    index_KST = torch.from_numpy(lesson.codec.encode(flat_ND)).unflatten(0, shape)
+    target_KSTV = torch.from_numpy(lesson.codec.soft_targets(flat_ND, sigma)).unflatten(0, shape)
+    questions = ask(encode, lesson.image_KC[rows], [lesson.text_KS[row] for row in rows])
+    logits_KSTV = answer_logits(
+        vlm.model, questions.to(device), index_KST.to(device), lesson.token_V.to(device)
+    )
+    log_probs = torch.log_softmax(logits_KSTV, -1)
+    return -(target_KSTV.to(device) * log_probs).sum(-1).mean()
+
+
+Minibatch = tuple[Lesson, NDArray[np.int64]]
+"""A lesson and rows of it."""
 
 
 def _minibatches(
     lessons: Sequence[Lesson], config: LessonConfig, seed: int
-) -> Iterator[tuple[Lesson, NDArray[np.int64]]]:
-    """`config.steps` pairs of a lesson and rows of it."""
+) -> Iterator[list[Minibatch]]:
+    """What each of `config.steps` steps learns from."""
+    mixed = min(config.mixed, len(lessons))
+    batch_size = max(config.batch_size // mixed, 1)
     shuffle, choose = np.random.default_rng(seed), np.random.default_rng((seed, 1))
-    shuffled = [_shuffled(len(lesson), config.batch_size, shuffle) for lesson in lessons]
-    share = np.array([len(lesson) for lesson in lessons], np.float64)
-    for which in choose.choice(len(lessons), config.steps, p=share / share.sum()):
-        yield lessons[which], next(shuffled[which])
+    shuffled = [_shuffled(len(lesson), batch_size, shuffle) for lesson in lessons]
+    share = np.array([lesson.size for lesson in lessons], np.float64)
+    for _ in range(config.steps):
+        chosen = choose.choice(len(lessons), mixed, p=share / share.sum())
+        yield [(lessons[which], next(shuffled[which])) for which in chosen]
 
 
 def _shuffled(n: int, batch: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
@@ -114,15 +136,18 @@ def _shuffled(n: int, batch: int, rng: np.random.Generator) -> Iterator[NDArray[
 
 
 def answer(vlm: Vlm, lesson: Lesson, batch_size: int = 128) -> NDArray[np.float32]:
-    """f32[N, D], the model's most likely answers."""
-    encode, parts = PromptEncoder(vlm), []
-    device = vlm.model.device
-    for first in range(0, len(lesson), batch_size):
-        rows = range(first, min(first + batch_size, len(lesson)))
-        inputs = encode(*lesson.prompts(rows))
-        uniform = torch.zeros(len(rows), 1, lesson.codec.num_tokens, device=device)
+    """f32[K, S, D], the model's most likely answers, each question asked alone."""
+    encode, device = PromptEncoder(vlm), vlm.model.device
+    asked = lesson.answer_KSD.shape[1]
+    image_NC = np.repeat(lesson.image_KC, asked, axis=0)
+    text_N = [text for texts in lesson.text_KS for text in texts]
+    parts = []
+    for first in range(0, len(text_N), batch_size):
+        rows = slice(first, first + batch_size)
+        inputs = encode(image_NC[rows], tuple(text_N[rows])).to(device)
+        uniform = torch.zeros(len(text_N[rows]), 1, lesson.codec.num_tokens, device=device)
         index_N1T, _ = sample_actions(
-            vlm.model, inputs.to(device), lesson.token_V.to(device), uniform, temperature=0.0
+            vlm.model, inputs, lesson.token_V.to(device), uniform, temperature=0.0
         )
         parts.append(lesson.codec.decode(index_N1T[:, 0].cpu().numpy()))
-    return np.concatenate(parts)
+    return np.concatenate(parts).reshape(len(lesson), asked, -1)

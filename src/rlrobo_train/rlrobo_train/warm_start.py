@@ -134,10 +134,9 @@ def place_errors_mm(policy: VlmPolicy, frames: SpatialFrames) -> dict[str, float
     """Median distance between told and true place [mm], of the gripper and of each object."""
     lesson = where_lesson(policy, frames)
     half = (PLACE_HIGH - PLACE_LOW) / 2.0
-    error_N = np.linalg.norm((answer(policy.vlm, lesson) - lesson.answer_ND) * half, axis=-1) * 1e3
-    things = ["gripper", *frames.name_N]
-    medians = np.median(error_N.reshape(len(things), -1), axis=-1)
-    return dict(zip(things, medians.tolist(), strict=True))
+    error_KS = np.linalg.norm((answer(policy.vlm, lesson) - lesson.answer_KSD) * half, axis=-1)
+    medians = np.median(error_KS, axis=0) * 1e3
+    return dict(zip(["gripper", *frames.name_N], medians.tolist(), strict=True))
 
 
 def _given_demonstrations(
