@@ -3,7 +3,7 @@
 Of several tasks (suite:=rlrobo4) also under shifts that training never saw, and as a table.
 """
 
-from launch import LaunchDescription
+from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo.graph import Argument, environment, required, respawned
 from rlrobo_core.shifts import SHIFTS as NAMES
 from rlrobo_core.tasks import TASKS, VARIANTS

@@ -8,7 +8,7 @@
   +--- actions ---+  +- policy_update, rollout_request (to sim)
 """
 
-from launch import LaunchDescription
+from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo.graph import NAMESPACE, Argument, environment, required, respawned
 from rlrobo_core.tasks import TASKS, VARIANTS
 

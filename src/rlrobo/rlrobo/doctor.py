@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import NamedTuple
 
 GIB = 2**30
@@ -40,6 +41,7 @@ def disk() -> Finding:
 def ros() -> Finding:
     """Sends a message through DDS and waits for it."""
     import rclpy
+    from rclpy.executors import SingleThreadedExecutor
     from std_msgs.msg import String
 
     context = rclpy.Context()
@@ -49,7 +51,7 @@ def ros() -> Finding:
         heard: list[String] = []
         node.create_subscription(String, "~/echo", heard.append, 1)
         publisher = node.create_publisher(String, "~/echo", 1)
-        executor = rclpy.executors.SingleThreadedExecutor(context=context)
+        executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
         for _ in range(50):
             publisher.publish(String(data="?"))
@@ -88,7 +90,7 @@ def rendering() -> Finding:
     """Renders a real image."""
     backend = os.environ.get("MUJOCO_GL", "glfw")
     try:
-        import mujoco
+        mujoco = import_module("mujoco")
 
         box = "<mujoco><worldbody><light pos='0 0 3'/><geom size='1 1 1'/></worldbody></mujoco>"
         model = mujoco.MjModel.from_xml_string(box)

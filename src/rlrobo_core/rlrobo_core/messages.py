@@ -30,7 +30,7 @@ from rlrobo_core.types import (
     PolicyUpdate,
     RolloutRequest,
 )
-from rlrobo_msgs import msg as ros
+from rlrobo_msgs import msg as ros  # pyright: ignore[reportAttributeAccessIssue]
 
 Record = RolloutRequest | ObservationBatch | ActionBatch | PolicyUpdate
 

@@ -36,7 +36,7 @@ from rlrobo_core.config import field_docs, from_values
 from rlrobo_core.gaps import GapCounter
 from rlrobo_core.messages import Record, from_msg, to_msg
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
-from rlrobo_msgs import msg as ros
+from rlrobo_msgs import msg as ros  # pyright: ignore[reportAttributeAccessIssue]
 
 T = TypeVar("T")
 
@@ -83,7 +83,9 @@ def declare_parameters(node: Node, cls: type[T]) -> T:
     The node must be made with `automatically_declare_parameters_from_overrides=True`: this is
     how a misspelt parameter is seen at all.
     """
-    given = {name: p.value for name, p in node.get_parameters_by_prefix("").items()}
+    # rclpy's annotation says values, but what comes is parameters.
+    overrides: dict[str, Any] = node.get_parameters_by_prefix("")
+    given = {name: parameter.value for name, parameter in overrides.items()}
     config = from_values(cls, {k: v for k, v in given.items() if not is_built_in(k)})
     docs, types = field_docs(cls), get_type_hints(cls)
     for field in fields(cls):  # pyright: ignore[reportArgumentType]

@@ -23,7 +23,7 @@ def train_adapter(model: Qwen2_5_VLForConditionalGeneration, name: str, rank: in
 
     ValueError where the loaded adapter is of another rank, or a new one has no base to name."""
     if model._hf_peft_config_loaded:
-        saved = model.peft_config["default"].r
+        saved = model.peft_config["default"].r  # pyright: ignore[reportAttributeAccessIssue]
         if rank not in (0, saved):
             raise ValueError(
                 f"{name} holds an adapter of rank {saved}, not {rank}: set lora_rank:={saved}"

@@ -8,6 +8,7 @@ downstream can tell the two apart but by size.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -146,7 +147,7 @@ def save_tiny(directory: Path, seed: int = 0) -> Path:
     config = make_config(tokenizer)
     Qwen2_5_VLForConditionalGeneration(config).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    vision = config.vision_config
+    vision: Any = config.vision_config
     Qwen2VLImageProcessorPil(
         patch_size=vision.patch_size,
         merge_size=vision.spatial_merge_size,

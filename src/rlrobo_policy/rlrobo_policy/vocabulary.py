@@ -15,7 +15,7 @@ def new_token_ids(vlm: Vlm, first: int, count: int) -> torch.Tensor:
     """i64[count], embedding rows that the tokenizer leaves unused (Qwen2.5-VL pads its
     embedding beyond the tokenizer; those rows never occur in text)."""
     start = len(vlm.tokenizer) + first
-    rows = vlm.model.config.text_config.vocab_size
+    rows = vlm.model.config.get_text_config().vocab_size
     if start + count > rows:
         raise ValueError(
             f"the model has {rows - len(vlm.tokenizer)} unused embedding rows, the action "

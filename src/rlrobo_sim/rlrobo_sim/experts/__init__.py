@@ -8,6 +8,7 @@ earlier commands).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,8 @@ from rlrobo_sim.experts.reach import reach
 from rlrobo_sim.experts.slide import slide
 from rlrobo_sim.experts.stack import stack
 
-Expert = Callable[[Task, SceneState], NDArray[np.float64]]
-"""f64[N, D], normalised actions as in `rlrobo_core.codec`."""
+Expert = Callable[[Any, SceneState], NDArray[np.float64]]
+"""f64[N, D], normalised actions as in `rlrobo_core.codec`, from the task that it is for."""
 
 EXPERTS: dict[str, Expert] = {
     "reach": reach,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.tasks import SceneState, Task
+from rlrobo_core.tasks import PickAndPlace, SceneState
 from rlrobo_core.tasks.grasping import is_held
 from rlrobo_sim.experts.carrying import carry, grasp
 
 
-def pick_and_place(task: Task, state: SceneState) -> NDArray[np.float64]:
+def pick_and_place(task: PickAndPlace, state: SceneState) -> NDArray[np.float64]:
     goal_N3 = state.object_pose["target"][:, :3]
     held_N = is_held(state, "cube", task.cube_size)
     return np.where(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.tasks import SceneState, Task
+from rlrobo_core.tasks import Push, SceneState
 from rlrobo_core.tasks.push import TOUCHING
 from rlrobo_sim.experts.carrying import go
 
@@ -21,14 +21,14 @@ NEARLY = 0.8
 """Of the pad's radius: nearer to its middle, the cube is left to come to rest."""
 
 
-def push(task: Task, state: SceneState) -> NDArray[np.float64]:
+def push(task: Push, state: SceneState) -> NDArray[np.float64]:
     ready_N, forward_N3 = _forward(task, state)
     there_N = task.distance(state) < NEARLY * task.threshold
     move_N3 = np.where(ready_N[:, None], forward_N3, _around(task, state))
     return np.where(there_N[:, None], 0.0, move_N3)
 
 
-def _forward(task: Task, state: SceneState) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def _forward(task: Push, state: SceneState) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Whether the tool is behind the cube (bool[N]), and the straight push to the pad, back
     onto the line through cube and pad (f64[N, 3])."""
     to_cube_N3 = state.object_pose["cube"][:, :3] - state.ee_pose_N[:, :3]
@@ -48,7 +48,7 @@ def _forward(task: Task, state: SceneState) -> tuple[NDArray[np.bool_], NDArray[
     return ready_N, way_N3 / np.maximum(longest_N1, task.max_step)
 
 
-def _around(task: Task, state: SceneState) -> NDArray[np.float64]:
+def _around(task: Push, state: SceneState) -> NDArray[np.float64]:
     """f64[N, 3], over everything to behind the cube."""
     move_N3 = go(task, state.ee_pose_N[:, :3], task.behind(state))
     low_N = move_N3[:, 2] * task.max_step > CLEAR

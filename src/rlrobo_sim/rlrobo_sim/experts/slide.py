@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.tasks import SceneState, Task
+from rlrobo_core.tasks import SceneState, Slide
 from rlrobo_core.tasks.slide import GRAVITY, PUSH_HEIGHT, behind
 from rlrobo_sim.experts.carrying import go
 
@@ -29,7 +29,7 @@ ENOUGH = 0.015
 """[m], how far from the middle of the pad a puck may stop: it is left alone."""
 
 
-def slide(task: Task, state: SceneState) -> NDArray[np.float64]:
+def slide(task: Slide, state: SceneState) -> NDArray[np.float64]:
     tool_N3 = state.ee_pose_N[:, :3]
     ahead_N, aside_N = _puck_from_tool(state)
     ready_N = (
@@ -42,7 +42,7 @@ def slide(task: Task, state: SceneState) -> NDArray[np.float64]:
     return np.where((task.miss(state) < ENOUGH)[:, None], 0.0, move_N3)
 
 
-def push(task: Task, state: SceneState) -> Array:
+def push(task: Slide, state: SceneState) -> Array:
     """f64[N, 3], normalised: towards the pad at the right speed, the puck in the middle."""
     puck_N2 = state.object_pose["puck"][:, :2]
     way_N2 = state.object_pose["target"][:, :2] - puck_N2
@@ -64,7 +64,7 @@ def _puck_from_tool(state: SceneState) -> tuple[Array, Array]:
     return forwards_N * offset_N2[:, 0], offset_N2[:, 1]
 
 
-def release_speed(task: Task, distance_N: Array) -> Array:
+def release_speed(task: Slide, distance_N: Array) -> Array:
     """f64[N] [m/s]: v such that a puck that is pushed at v for one control step dt, and then let
     go, stops after `distance_N` in all: v dt + v^2 / (2 mu g) = distance."""
     lost = task.friction * GRAVITY / task.control_hz

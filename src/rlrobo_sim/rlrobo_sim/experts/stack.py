@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.tasks import SceneState, Task
+from rlrobo_core.tasks import SceneState, Stack
 from rlrobo_sim.experts.carrying import OPEN, carry, grasp
 
 OVER = 0.016
 """[m], cube against base on each axis: so far off, a cube may be let go."""
 
 
-def stack(task: Task, state: SceneState) -> NDArray[np.float64]:
+def stack(task: Stack, state: SceneState) -> NDArray[np.float64]:
     goal_N3 = task.goal(state)
     aside_N2 = state.object_pose["cube"][:, :2] - goal_N3[:, :2]
     put_N = task.placed(state) & (np.abs(aside_N2).max(axis=-1) < OVER)
