@@ -20,7 +20,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "policy = rlrobo_policy.node:main",
+            "policy = rlrobo_policy.__main__:main",
         ]
     },
 )

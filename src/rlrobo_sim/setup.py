@@ -19,7 +19,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "sim = rlrobo_sim.node:main",
+            "sim = rlrobo_sim.__main__:main",
         ]
     },
 )

@@ -19,7 +19,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
-            "train = rlrobo_train.node:main",
+            "train = rlrobo_train.__main__:main",
             "demonstrations = rlrobo_train.demonstrations:main",
             "warm_start = rlrobo_train.warm_start:main",
             "local = rlrobo_train.local:main",

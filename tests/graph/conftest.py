@@ -103,13 +103,12 @@ class Graph:
             time.sleep(0.01)  # rclpy has no event for this
 
     def launch(
-        self, module: str, capture: bool = False, **parameters: Any
+        self, package: str, capture: bool = False, **parameters: Any
     ) -> subprocess.Popen[str]:
-        """Start the `main` of a node's module as a process."""
+        """Start the node of a package as a process."""
         settings = [item for key, value in parameters.items() for item in ("-p", f"{key}:={value}")]
-        command = f"from {module} import main; main()"
         process = subprocess.Popen(
-            [sys.executable, "-c", command, "--ros-args", *settings],
+            [sys.executable, "-m", package, "--ros-args", *settings],
             stdout=subprocess.PIPE if capture else None,
             stderr=subprocess.PIPE if capture else None,
             text=True,

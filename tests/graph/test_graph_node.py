@@ -48,7 +48,7 @@ def test_parameters_are_declared_with_descriptions_ranges_and_the_users_values(g
     ],
 )
 def test_bad_parameters_end_a_node_with_one_line_and_exit_code_2(graph, parameters, words):
-    process = graph.launch("rlrobo_sim.node", capture=True, **parameters)
+    process = graph.launch("rlrobo_sim", capture=True, **parameters)
     _out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     lines = [line for line in err.splitlines() if line.startswith("error: ")]

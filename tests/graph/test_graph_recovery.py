@@ -20,14 +20,14 @@ GROUPS = tuple(range(8))
 def test_a_killed_simulation_begins_the_request_anew_and_finishes_it(graph):
     ear = trainer_ear(graph)
     graph.add(lambda **k: PolicyNode(RandomPolicy(), **k))
-    first = graph.launch("rlrobo_sim.node", **SCENE)
+    first = graph.launch("rlrobo_sim", **SCENE)
     asked = request(group_ids=GROUPS)
     ear.publish(asked)
     for _ in range(4):
         assert not ear.hear_batch().last
     first.kill()
     first.wait(timeout=PATIENCE)
-    graph.launch("rlrobo_sim.node", **SCENE)
+    graph.launch("rlrobo_sim", **SCENE)
     received = [ear.next()]
     while not received[-1].record.last:
         received.append(ear.next())
@@ -38,7 +38,7 @@ def test_a_killed_simulation_begins_the_request_anew_and_finishes_it(graph):
 
 def test_sigint_ends_processes_in_the_middle_of_a_request(graph):
     ear = trainer_ear(graph)
-    sim = graph.launch("rlrobo_sim.node", capture=True, **SCENE)
+    sim = graph.launch("rlrobo_sim", capture=True, **SCENE)
     graph.add(lambda **k: PolicyNode(RandomPolicy(), **k))
     ear.publish(request(group_ids=GROUPS))
     ear.hear_batch()

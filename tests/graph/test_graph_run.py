@@ -30,8 +30,8 @@ def test_a_run_survives_the_death_of_each_node_and_goes_on_after_an_interrupt(gr
     load_policy("tiny", make_task("reach"), image_size=56).save(tmp_path)
     run = tmp_path / "run"
     ear = graph.add(lambda **k: Ear(PolicyUpdate, **k))
-    sim = graph.launch("rlrobo_sim.node", **ENVS)
-    policy = graph.launch("rlrobo_policy.node", image_size=56)
+    sim = graph.launch("rlrobo_sim", **ENVS)
+    policy = graph.launch("rlrobo_policy", image_size=56)
     training = ENVS | {
         "checkpoint": str(tmp_path),
         "run_dir": str(run),
@@ -39,21 +39,21 @@ def test_a_run_survives_the_death_of_each_node_and_goes_on_after_an_interrupt(gr
         "groups_per_iteration": 2,
         "episodes": 2,
     }
-    train = graph.launch("rlrobo_train.node", **training)
+    train = graph.launch("rlrobo_train", **training)
 
     wait_for_version(ear, 1)
     sim.kill()
     sim.wait(PATIENCE)
-    graph.launch("rlrobo_sim.node", **ENVS)
+    graph.launch("rlrobo_sim", **ENVS)
     wait_for_version(ear, 2)
     policy.kill()
     policy.wait(PATIENCE)
-    graph.launch("rlrobo_policy.node", image_size=56)
+    graph.launch("rlrobo_policy", image_size=56)
     wait_for_version(ear, 4)
     train.send_signal(signal.SIGINT)
     assert train.wait(PATIENCE) == 0
 
-    train = graph.launch("rlrobo_train.node", resume=str(run), iterations=ITERATIONS)
+    train = graph.launch("rlrobo_train", resume=str(run), iterations=ITERATIONS)
     assert train.wait(PATIENCE) == 0
     assert [row["iteration"] for row in updates(run)] == list(range(1, ITERATIONS + 1))
     assert all(row["graph/messages_lost"] == 0 for row in updates(run))
