@@ -98,6 +98,7 @@ def test_one_model_learns_tasks_with_and_without_gripper():
         frames=32,
         watched=2,
         seeing=LessonConfig(steps=3, batch_size=8),
+        relating=LessonConfig(steps=6, batch_size=8),
         demonstrations=2,
         imitation=LessonConfig(steps=3, batch_size=8),
     )

@@ -34,18 +34,8 @@ OFFSET_LOW, OFFSET_HIGH = np.full(3, -0.30), np.full(3, 0.30)
 """The box in which ways are told [m]."""
 
 
-def seeing_lessons(policy: VlmPolicy, frames: SpatialFrames) -> list[Lesson]:
-    """Where are the gripper and each thing; how far is the gripper from it; is it held; which
-    of two is further left. Each kind is one lesson, over all frames."""
-    lessons = [where_lesson(policy, frames), way_lesson(policy, frames)]
-    if frames.held:
-        lessons.append(_held_lesson(policy.vlm, frames))
-    if len(frames.name_N) > 1:
-        lessons.append(_left_lesson(policy.vlm, frames))
-    return lessons
-
-
 def where_lesson(policy: VlmPolicy, frames: SpatialFrames) -> Lesson:
+    """Where are the gripper and each thing ?"""
     names = {"gripper": ("gripper",) * len(frames)} | frames.name_N
     poses = {"gripper": frames.ee_pose_N} | frames.object_pose
     place_KS3 = np.stack([poses[it][:, :3] for it in names], axis=1)
@@ -56,6 +46,17 @@ def where_lesson(policy: VlmPolicy, frames: SpatialFrames) -> Lesson:
         codec=place_codec(),
         token_V=place_tokens(policy.vlm),
     )
+
+
+def relation_lessons(policy: VlmPolicy, frames: SpatialFrames) -> list[Lesson]:
+    """How far is the gripper from each thing; is it held; which of two is further left ? Each
+    kind is one lesson, over all frames."""
+    lessons = [way_lesson(policy, frames)]
+    if frames.held:
+        lessons.append(_held_lesson(policy.vlm, frames))
+    if len(frames.name_N) > 1:
+        lessons.append(_left_lesson(policy.vlm, frames))
+    return lessons
 
 
 def way_lesson(policy: VlmPolicy, frames: SpatialFrames) -> Lesson:

@@ -70,7 +70,9 @@ def teach(
     seed: int,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
-    """Supervised fine-tuning; changes the model in place."""
+    """Supervised fine-tuning; changes the model in place. Nothing where there are no steps."""
+    if not config.steps:
+        return
     model, encode = vlm.model.train(), PromptEncoder(vlm)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -33,7 +33,7 @@ from rlrobo_train.lessons import (
     PLACE_HIGH,
     PLACE_LOW,
     imitation_lesson,
-    seeing_lessons,
+    relation_lessons,
     where_lesson,
 )
 from rlrobo_train.supervised import LessonConfig, answer, teach
@@ -62,6 +62,10 @@ class WarmStartConfig:
     watched: int = 0
     """Episodes of the expert, of each task, whose images the seeing stage asks about as well."""
     seeing: LessonConfig = field(default_factory=lambda: LessonConfig(steps=3000))
+    """Where things are: what everything else builds on, and so it comes first and alone."""
+    relating: LessonConfig = field(default_factory=lambda: LessonConfig(steps=0))
+    """Then, beside that: how far the gripper is from them, what is held, which is left of which.
+    Done where there are steps."""
     demonstrations: int = 300
     """Episodes of the expert, of each task; 0 leaves imitation out."""
     noise: float = 0.5
@@ -107,13 +111,16 @@ def _simulate(config: WarmStartConfig, task: Task) -> closing[MujocoSimulator]:
 
 def _see(config: WarmStartConfig, policy: VlmPolicy, tasks: Mapping[str, Task]) -> Measured:
     started = time.monotonic()
-    lessons, held_out = [], {}
+    places, relations, held_out = [], [], {}
     for name, task in tasks.items():
         with _simulate(config, task) as simulator:
-            lessons += seeing_lessons(policy, _frames(config, task, simulator))
+            frames = _frames(config, task, simulator)
+            places.append(where_lesson(policy, frames))
+            relations += relation_lessons(policy, frames)
             held_out[name] = random_frames(simulator, task, HELD_OUT_FRAMES, config.seed + 1)
     print(f"seeing: frames rendered in {time.monotonic() - started:.0f} s", flush=True)
-    teach(policy.vlm, lessons, config.seeing, config.seed, Reporter("seeing"))
+    teach(policy.vlm, places, config.seeing, config.seed, Reporter("seeing"))
+    teach(policy.vlm, places + relations, config.relating, config.seed, Reporter("relating"))
     measured = {name: place_errors_mm(policy, frames) for name, frames in held_out.items()}
     for name, errors in measured.items():
         for thing, error in errors.items():
