@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.tasks.base import Array, SceneState
-from rlrobo_core.tasks.detour import way_to
+from rlrobo_core.tasks.detour import CONE_INNER, way_to
 
 MAX_GRIPPER_WIDTH = 0.08
 """Franka Hand, fully open [m]."""
@@ -17,6 +17,8 @@ SQUEEZE = 0.01
 """[m]. The same give: a 4 cm cube is held with 35 to 42 mm between the finger joints."""
 STILL = 0.05
 """[m/s]"""
+GRASP_HEIGHT = 0.018
+"""[m], tool against the middle of a 4 cm cube: less, and the fingers cover 11 mm of it."""
 
 
 def offset_to(state: SceneState, name: str) -> Array:
@@ -24,13 +26,24 @@ def offset_to(state: SceneState, name: str) -> Array:
     return state.object_pose[name][:, :3] - state.ee_pose_N[:, :3]
 
 
-def is_held(state: SceneState, name: str, size: float) -> NDArray[np.bool_]:
-    """bool[N]: the fingers are about as far apart as the block is wide (`size` [m]), it is
-    between them, and it moves with them."""
-    gap_N = state.gripper_width_N - size
-    slip_N = np.linalg.norm(state.object_velocity[name] - state.ee_velocity_N, axis=-1)
+def is_around(state: SceneState, name: str) -> NDArray[np.bool_]:
+    """bool[N]: the tool is where fingers that close take the block."""
+    offset_N3 = offset_to(state, name)
+    aside_N = np.linalg.norm(offset_N3[:, :2], axis=-1)
+    return (aside_N < CONE_INNER) & (np.abs(offset_N3[:, 2]) < GRASP_HEIGHT)
+
+
+def is_gripped(state: SceneState, name: str, size: float) -> NDArray[np.bool_]:
+    """bool[N]: the fingers are about as far apart as the block is wide (`size` [m]) and it is
+    between them. What can be seen of a grasp: it does not ask for velocities."""
     near_N = np.linalg.norm(offset_to(state, name), axis=-1) < 0.75 * size
-    return (np.abs(gap_N) < SQUEEZE) & near_N & (slip_N < SLIP)
+    return (np.abs(state.gripper_width_N - size) < SQUEEZE) & near_N
+
+
+def is_held(state: SceneState, name: str, size: float) -> NDArray[np.bool_]:
+    """bool[N]: the block is gripped, and it moves with the fingers."""
+    slip_N = np.linalg.norm(state.object_velocity[name] - state.ee_velocity_N, axis=-1)
+    return is_gripped(state, name, size) & (slip_N < SLIP)
 
 
 def is_let_go(state: SceneState, name: str, size: float) -> NDArray[np.bool_]:
@@ -39,10 +52,22 @@ def is_let_go(state: SceneState, name: str, size: float) -> NDArray[np.bool_]:
     return (state.gripper_width_N > size + SQUEEZE) | away_N
 
 
-def way_to_grasp(state: SceneState, name: str) -> Array:
-    """f64[N] [m], what tool and fingers have to move before the fingers can close on it."""
+def way_to_let_go(state: SceneState, name: str, size: float) -> Array:
+    """f64[N] [m], what the fingers have to open until the block counts as let go."""
+    left_N = np.maximum(size + SQUEEZE - state.gripper_width_N, 0.0)
+    return np.where(is_let_go(state, name, size), 0.0, left_N)
+
+
+def way_to_grip(state: SceneState, name: str, size: float) -> Array:
+    """f64[N] [m], what tool and fingers have to move until the block is gripped: there with open
+    fingers, then these together. Closing is progress where the fingers are around the block,
+    and only there: it takes two control steps, and the first one has to pay too."""
     way_N = way_to(state.ee_pose_N[:, :3], state.object_pose[name][:, :3])
-    return way_N + MAX_GRIPPER_WIDTH - state.gripper_width_N
+    opening_N = MAX_GRIPPER_WIDTH - state.gripper_width_N
+    closing_N = np.maximum(state.gripper_width_N - size, 0.0)
+    there_N = way_N + opening_N + MAX_GRIPPER_WIDTH - size
+    left_N = np.where(is_around(state, name), closing_N, there_N)
+    return np.where(is_gripped(state, name, size), 0.0, left_N)
 
 
 def is_still(state: SceneState, name: str) -> NDArray[np.bool_]:

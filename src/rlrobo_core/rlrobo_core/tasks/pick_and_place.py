@@ -17,7 +17,7 @@ from rlrobo_core.tasks.colors import (
 )
 from rlrobo_core.tasks.cubes import colored, cubes
 from rlrobo_core.tasks.detour import FAR, way_to
-from rlrobo_core.tasks.grasping import is_held, is_on_table, is_still, way_to_grasp
+from rlrobo_core.tasks.grasping import is_gripped, is_held, is_on_table, is_still, way_to_grip
 from rlrobo_core.tasks.instructions import check_templates, say
 from rlrobo_core.tasks.panda_gym import PANDA_GYM_WEIGHTS, goal_reward
 from rlrobo_core.tasks.placing import Range, place_apart, poses
@@ -107,19 +107,18 @@ class PickAndPlace:
         return (self.distance(state) < self.threshold) & (self.held(state) | rests_N)
 
     def reward_terms(self, before: SceneState, after: SceneState) -> dict[str, Array]:
+        to_grip_N = [way_to_grip(state, "cube", self.cube_size) for state in (before, after)]
         return {
-            "approach": self._to_grasp(before) - self._to_grasp(after),
+            "approach": to_grip_N[0] - to_grip_N[1],
             "carry": self._to_goal(before) - self._to_goal(after),
             "success": self.success(after).astype(np.float64),
         }
 
-    def _to_grasp(self, state: SceneState) -> Array:
-        return np.where(self.held(state), 0.0, way_to_grasp(state, "cube"))
-
     def _to_goal(self, state: SceneState) -> Array:
         """f64[N] [m], what the cube has to be carried."""
         cube_N, goal_N = state.object_pose["cube"][:, :3], state.object_pose["target"][:, :3]
-        return np.where(self.held(state), way_to(cube_N, goal_N), FAR)
+        gripped_N = is_gripped(state, "cube", self.cube_size)
+        return np.where(gripped_N, way_to(cube_N, goal_N), FAR)
 
 
 @dataclass(frozen=True)

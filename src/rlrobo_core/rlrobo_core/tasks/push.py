@@ -126,11 +126,13 @@ class Push:
 
     def _to_behind(self, state: SceneState) -> Array:
         """f64[N] [m], the tool's way to where it can push: anywhere from `behind` to the cube, so
-        that pushing neither earns nor costs anything here."""
+        that pushing neither earns nor costs anything here; none is left on the pad, over whose
+        middle the side to push from changes."""
         tool_N3, cube_N3 = state.ee_pose_N[:, :3], state.object_pose["cube"][:, :3]
         ahead_N3 = self.ahead(state)
         along_N1 = np.sum((cube_N3 - tool_N3) * ahead_N3, axis=-1, keepdims=True)
-        return way_to(tool_N3, cube_N3 - np.clip(along_N1, TOUCHING, BEHIND) * ahead_N3)
+        way_N = way_to(tool_N3, cube_N3 - np.clip(along_N1, TOUCHING, BEHIND) * ahead_N3)
+        return np.where(self.distance(state) < self.threshold, 0.0, way_N)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,14 @@ from rlrobo_core.tasks.colors import (
 )
 from rlrobo_core.tasks.cubes import colored, cubes
 from rlrobo_core.tasks.detour import FAR, way_to
-from rlrobo_core.tasks.grasping import is_held, is_let_go, is_still, way_to_grasp
+from rlrobo_core.tasks.grasping import (
+    SQUEEZE,
+    is_gripped,
+    is_let_go,
+    is_still,
+    way_to_grip,
+    way_to_let_go,
+)
 from rlrobo_core.tasks.instructions import check_templates, say
 from rlrobo_core.tasks.panda_gym import PANDA_GYM_WEIGHTS, goal_reward
 from rlrobo_core.tasks.placing import Range, place_apart, poses
@@ -52,7 +59,12 @@ class Stack:
     palette: tuple[str, ...] = PALETTE
     held_out_palette: tuple[str, ...] = HELD_OUT_PALETTE
     reward_weights: dict[str, float] = field(
-        default_factory=lambda: {"approach": 1.0, "carry": 1.0, "success": 1.0}
+        default_factory=lambda: {
+            "approach": 1.0,
+            "carry": 1.0,
+            "release": 1.0,
+            "success": 1.0,
+        }
     )
     instructions: tuple[str, ...] = (
         "put the {color} cube on the {other} cube",
@@ -94,9 +106,9 @@ class Stack:
         """f64[N, 3], the cube's place on top of the base."""
         return state.object_pose["base"][:, :3] + np.array([0.0, 0.0, self.cube_size])
 
-    def held(self, state: SceneState) -> NDArray[np.bool_]:
+    def gripped(self, state: SceneState) -> NDArray[np.bool_]:
         """bool[N], whether the cube is."""
-        return is_held(state, "cube", self.cube_size)
+        return is_gripped(state, "cube", self.cube_size)
 
     def placed(self, state: SceneState) -> NDArray[np.bool_]:
         """bool[N]: the cube is on the base or less than 1 cm above, and most of it over the
@@ -111,18 +123,24 @@ class Stack:
 
     def reward_terms(self, before: SceneState, after: SceneState) -> dict[str, Array]:
         return {
-            "approach": self._to_grasp(before) - self._to_grasp(after),
+            "approach": self._to_grip(before) - self._to_grip(after),
             "carry": self._to_goal(before) - self._to_goal(after),
+            "release": self._to_release(before) - self._to_release(after),
             "success": self.success(after).astype(np.float64),
         }
 
-    def _to_grasp(self, state: SceneState) -> Array:
-        done_N = self.held(state) | self.placed(state)
-        return np.where(done_N, 0.0, way_to_grasp(state, "cube"))
+    def _to_grip(self, state: SceneState) -> Array:
+        return np.where(self.placed(state), 0.0, way_to_grip(state, "cube", self.cube_size))
 
     def _to_goal(self, state: SceneState) -> Array:
+        """f64[N] [m], what the cube has to be carried."""
         way_N = way_to(state.object_pose["cube"][:, :3], self.goal(state))
-        return np.where(self.held(state) | self.placed(state), way_N, FAR)
+        return np.where(self.gripped(state) | self.placed(state), way_N, FAR)
+
+    def _to_release(self, state: SceneState) -> Array:
+        """f64[N] [m], what the fingers have to open once the cube is on the base."""
+        way_N = way_to_let_go(state, "cube", self.cube_size)
+        return np.where(self.placed(state), way_N, SQUEEZE)
 
 
 @dataclass(frozen=True)

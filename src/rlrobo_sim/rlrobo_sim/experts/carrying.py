@@ -6,14 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.tasks import SceneState, Task
-from rlrobo_core.tasks.detour import CONE_INNER, via_height
-from rlrobo_core.tasks.grasping import offset_to
+from rlrobo_core.tasks.detour import via_height
+from rlrobo_core.tasks.grasping import is_around
 
 Array = NDArray[np.float64]
 
 OPEN, CLOSE = 1.0, -1.0
-GRASP_HEIGHT = 0.018
-"""[m], tool against the middle of a 4 cm cube: less, and the fingers cover 11 mm of it."""
 
 
 def go(task: Task, at_N3: Array, goal_N3: Array) -> Array:
@@ -24,11 +22,8 @@ def go(task: Task, at_N3: Array, goal_N3: Array) -> Array:
 
 def grasp(task: Task, state: SceneState, name: str) -> Array:
     """f64[N, 4]: to the block with open fingers, and close them where they are around it."""
-    offset_N3 = offset_to(state, name)
-    aside_N = np.linalg.norm(offset_N3[:, :2], axis=-1)
-    there_N = (aside_N < CONE_INNER) & (np.abs(offset_N3[:, 2]) < GRASP_HEIGHT)
     move_N3 = go(task, state.ee_pose_N[:, :3], state.object_pose[name][:, :3])
-    return np.column_stack([move_N3, np.where(there_N, CLOSE, OPEN)])
+    return np.column_stack([move_N3, np.where(is_around(state, name), CLOSE, OPEN)])
 
 
 def carry(task: Task, state: SceneState, name: str, goal_N3: Array) -> Array:

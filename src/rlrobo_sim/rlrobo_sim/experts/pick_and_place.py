@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.tasks import PickAndPlace, SceneState
-from rlrobo_core.tasks.grasping import is_held
+from rlrobo_core.tasks.grasping import is_gripped
 from rlrobo_sim.experts.carrying import carry, grasp
 
 
 def pick_and_place(task: PickAndPlace, state: SceneState) -> NDArray[np.float64]:
     goal_N3 = state.object_pose["target"][:, :3]
-    held_N = is_held(state, "cube", task.cube_size)
+    gripped_N = is_gripped(state, "cube", task.cube_size)
     return np.where(
-        held_N[:, None], carry(task, state, "cube", goal_N3), grasp(task, state, "cube")
+        gripped_N[:, None], carry(task, state, "cube", goal_N3), grasp(task, state, "cube")
     )

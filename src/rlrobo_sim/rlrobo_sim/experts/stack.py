@@ -18,7 +18,7 @@ def stack(task: Stack, state: SceneState) -> NDArray[np.float64]:
     put_N = task.placed(state) & (np.abs(aside_N2).max(axis=-1) < OVER)
     let_go_N4 = np.tile([0.0, 0.0, 0.0, OPEN], (len(put_N), 1))
     moves_N4 = np.where(
-        task.held(state)[:, None],
+        task.gripped(state)[:, None],
         carry(task, state, "cube", goal_N3),
         grasp(task, state, "cube"),
     )
