@@ -167,6 +167,7 @@ class Conductor:
                 group_size=c.group_size,
                 min_policy_version=max(0, i - c.max_policy_lag),
                 temperature=c.temperature,
+                branch_steps=c.branch_steps,
             )
         )
 
@@ -232,9 +233,8 @@ class Conductor:
         began = time.monotonic()
         groups, request = buffer.groups(), buffer.request
         self._updating = True
-        stats = self.trainer.update(
-            groups, request.form == "branch", request.temperature, dump=self.run.path
-        )
+        branch_steps = request.branch_steps if request.form == "branch" else None
+        stats = self.trainer.update(groups, branch_steps, request.temperature, dump=self.run.path)
         self.iteration = following
         yield self._publish_policy()
         seconds["time/update"] = time.monotonic() - began

@@ -47,6 +47,9 @@ class TrainConfig(GrpoConfig):
     frozen too: take codec:=words where the model has not learned the action tokens yet."""
     algorithm: Algorithm = "branch_grpo"
     """grpo: whole rollouts from one start; branch_grpo: actions from one state."""
+    branch_steps: int = field(default=1, metadata={"range": (1, 10000)})
+    """Steps that every branch is followed before the episode goes on with one of them
+    (branch_grpo). The first is cheapest, for the branches share its observation."""
     num_envs: int = field(default=256, metadata={"range": (1, 65536)})
     """Environments side by side, a multiple of group_size."""
     group_size: int = field(default=8, metadata={"range": (1, 4096)})
