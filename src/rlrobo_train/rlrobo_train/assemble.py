@@ -104,8 +104,8 @@ def _initial_policy(config: TrainConfig) -> VlmPolicy:
                 variant=config.variant,
                 codec=config.codec,
                 image_size=config.image_size,
-                cameras=config.cameras,
-                proprioception=config.proprioception,
+                cameras=config.senses.cameras,
+                proprioception=config.senses.proprioception,
                 seed=config.seed,
             )
         )
@@ -125,12 +125,12 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
         model,
         widest_task(tasks),
         config.codec,
-        config.cameras,
+        config.senses.cameras,
         config.image_size,
         config.seed,
         config.device,
         config.lora_rank,
-        proprioception=config.proprioception,
+        proprioception=config.senses.proprioception,
         others=tasks,
     )
 

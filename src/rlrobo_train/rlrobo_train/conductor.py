@@ -292,12 +292,12 @@ class Conductor:
         """ValueError where the simulation shows something else than the policy was made for, as
         when a run is resumed without repeating its image_size or cameras."""
         seen = batch.observations.image_NC.shape[1:4]
-        wanted = (len(self.config.cameras), self.config.image_size, self.config.image_size)
+        wanted = (len(self.config.senses.cameras), self.config.image_size, self.config.image_size)
         if len(batch.observations) and seen != wanted:
             raise ValueError(
                 f"the simulation sends {seen[0]} images of {seen[2]}x{seen[1]} pixels, this run "
                 f"is of {wanted[0]} of {wanted[2]}x{wanted[1]}: set image_size:={wanted[1]} "
-                f"cameras:=[{', '.join(self.config.cameras)}]"
+                f"cameras:=[{', '.join(self.config.senses.cameras)}]"
             )
 
     def _judges(self, iteration: int) -> bool:
