@@ -104,8 +104,8 @@ def _initial_policy(config: TrainConfig) -> VlmPolicy:
                 variant=config.variant,
                 codec=config.codec,
                 image_size=config.image_size,
-                cameras=config.senses.cameras,
-                proprioception=config.senses.proprioception,
+                cameras=config.cameras,
+                proprioception=config.proprioception,
                 seed=config.seed,
             )
         )
