@@ -20,7 +20,7 @@ from rlrobo_train.config import TrainConfig
 from rlrobo_train.trainer import GrpoConfig, Trainer
 
 REACH = make_task("reach")
-BASE = str(shipped_checkpoint("reach"))
+BASE = str(shipped_checkpoint(["reach"]))
 SAMPLES = 8
 
 

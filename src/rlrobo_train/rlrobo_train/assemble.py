@@ -116,7 +116,7 @@ def _initial_policy(config: TrainConfig) -> VlmPolicy:
 
 
 def _default_model(config: TrainConfig) -> str:
-    return str(shipped_checkpoint(config.task)) if config.model == "tiny" else config.model
+    return str(shipped_checkpoint(config.tasks)) if config.model == "tiny" else config.model
 
 
 def _load(config: TrainConfig, model: str) -> VlmPolicy:

@@ -111,7 +111,9 @@ def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, Measured]:
 
 def _simulate(config: WarmStartConfig, task: Task) -> closing[MujocoSimulator]:
     return closing(
-        MujocoSimulator(task, num_worlds=64, image_size=config.image_size, cameras=config.senses.cameras)
+        MujocoSimulator(
+            task, num_worlds=64, image_size=config.image_size, cameras=config.senses.cameras
+        )
     )
 
 
