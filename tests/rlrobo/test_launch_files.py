@@ -53,7 +53,7 @@ def test_nodes_agree_on_what_they_share(tmp_path: Path) -> None:
     of_node = parameters(FILES[1], tmp_path, *given)
     for name, value in {"image_size": 64, "cameras": ["front", "wrist"], "task": "reach"}.items():
         assert [values[name] for values in of_node.values()] == [value] * 3
-    for name, value in {"seed": 7, "proprioception": True}.items():
+    for name, value in {"seed": 7, "proprioception": "true"}.items():
         assert [of_node[f"rlrobo_{node}"][name] for node in ("policy", "train")] == [value] * 2
 
 
