@@ -82,7 +82,7 @@ const episodes = (() => {
     row(table, "advantage", steps, (step) => signed(chosen(step).advantage, 2), (step) => chosen(step).advantage);
     if (record.form !== "branch") return table;
     const largest = Math.max(...steps.flatMap((step) => step.samples.map((sample) => Math.abs(sample.advantage))), 1e-9);
-    row(table, "all that were tried", steps, (step) => {
+    row(table, "all tried", steps, (step) => {
       const button = make("button", bars(step, largest));
       button.title = "show these actions";
       button.onclick = () => tried.replaceChildren(...candidates(step, steps.indexOf(step) + 1));
