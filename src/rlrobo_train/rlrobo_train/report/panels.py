@@ -189,7 +189,8 @@ def _spread_over_runs(name: str, color: int, runs: Sequence[Run], key: str) -> l
 def _rewards(run: Run) -> Panel:
     """The return and each of its terms (over all of a run's tasks)."""
     named = {key for row in run for key in row if key.startswith("reward/")}
-    keys = sorted((key for key in named if key.count("/") == 1), key=lambda k: k != "reward/mean")
+    terms = sorted(key for key in named if key.count("/") == 1)
+    keys = sorted(terms, key=lambda key: key != "reward/mean")
     labels = ["return" if key == "reward/mean" else key.removeprefix("reward/") for key in keys]
     drawn = [it for i, key in enumerate(keys) for it in _smoothed(run, key, labels[i], i)]
     return Panel("Return of an episode and its unweighted terms", drawn)

@@ -21,9 +21,9 @@ const charts = (() => {
     return text + (unit === "s" ? " s" : "");
   }
 
-  function ticks(low, high, count) {
-    const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-    const step = power * [1, 2, 2.5, 5, 10].find((it) => it * power >= rough);
+  function ticks(low, high, count, least = 0) {
+    const rough = Math.max((high - low) / count, least), power = 10 ** Math.floor(Math.log10(rough));
+    const step = power * [1, 2, 5, 10].find((it) => it * power >= rough);
     const found = [];
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(i * step);
     return { found, step };
@@ -31,8 +31,8 @@ const charts = (() => {
 
   function tickLabel(value, step, unit) {
     if (unit === "%") [value, step] = [100 * value, 100 * step];
-    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) + (/^2\.?5/.test(String(step).replace(/^[0.]+/, "")) && step < 10 ? 1 : 0);
-    const text = digits > 4 ? value.toExponential(0)
+    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+    const text = digits > 4 ? value.toExponential(1)
       : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
     return text.replace(/^-(0(\.0+)?)$/, "$1") + (unit === "%" ? "%" : "");
   }
@@ -72,7 +72,7 @@ const charts = (() => {
     const X = (x) => LEFT + ((x - x0) / (x1 - x0)) * (width - LEFT - RIGHT);
     const Y = (y) => HEIGHT - BOTTOM - ((y - y0) / (y1 - y0)) * (HEIGHT - TOP - BOTTOM);
 
-    const vertical = ticks(y0, y1, 5), horizontal = ticks(x0, x1, Math.max(3, width / 80));
+    const vertical = ticks(y0, y1, 5), horizontal = ticks(x0, x1, Math.max(3, width / 80), axis === "iteration" ? 1 : 0);
     for (const y of vertical.found) {
       element("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: Y(y), y2: Y(y) }, svg);
       element("text", { x: LEFT - 6, y: Y(y) + 4, "text-anchor": "end" }, svg).textContent =
@@ -140,7 +140,7 @@ const charts = (() => {
       place.textContent = !marked ? "last" : axis === "iteration" ? `iteration ${Math.round(x)}` : `${x.toFixed(1)} min`;
       if (marked) element("line", { class: "cursor", x1: X(x), x2: X(x), y1: TOP, y2: HEIGHT - BOTTOM }, cursor);
       lines.forEach((line, n) => {
-        const i = nearest(line.x, x);
+        const i = marked ? nearest(line.x, x) : line.x.length - 1;
         const range = line.series.spread === "bars" && line.low.length
           ? ` [${format(line.low[i], panel.unit)}, ${format(line.high[i], panel.unit)}]` : "";
         const over = marked && x > line.x.at(-1) + (x1 - x0) / 50;
