@@ -48,7 +48,7 @@ const episodes = (() => {
 
   // The advantages of all actions that were tried at a step as bars, that of the chosen one dark.
   function bars(step, largest) {
-    const width = 72, height = 28, ns = "http://www.w3.org/2000/svg";
+    const width = 66, height = 28, ns = "http://www.w3.org/2000/svg";
     const drawing = document.createElementNS(ns, "svg");
     drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
     drawing.setAttribute("width", width);
