@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,24 +148,25 @@ def _episode(buffer: RolloutBuffer, shown: Shown, reader: Reader) -> RecordedEpi
     group, rollout = shown
     branching = buffer.request.form == "branch"
     steps, success = [], False
-    for decision in group.decisions:
-        rows = [s for s, it in enumerate(decision.rollout_S) if branching or it == rollout]
-        if not rows:
-            continue  # of another member of the group
-        path = [
-            buffer.result(group.group_id, int(decision.rollout_S[s]), decision.step) for s in rows
+    for _, decisions in groupby(group.decisions, key=lambda decision: decision.step):
+        # Between two branching points every branch has an observation of its own.
+        asked = [
+            (decision, s, buffer.result(group.group_id, int(member), decision.step))
+            for decision in decisions
+            for s, member in enumerate(decision.rollout_S)
+            if branching or member == rollout
         ]
-        samples = [
-            _sample(group, decision, s, result, buffer.term_names, reader)
-            for s, result in zip(rows, path, strict=True)
-        ]
-        success |= any(result.success and result.chosen for result in path)
+        gone = next(((decision, result) for decision, _, result in asked if result.chosen), None)
+        if gone is None:
+            continue  # of other members of the group
+        seen, result = gone
+        success |= result.success
         steps.append(
             Step(
-                image=_jpeg(decision.image_C),
-                tool=_rounded(decision.ee_pose[:3]),
-                gripper=round(decision.gripper_width, 5),
-                samples=samples,
+                image=_jpeg(seen.image_C),
+                tool=_rounded(seen.ee_pose[:3]),
+                gripper=round(seen.gripper_width, 5),
+                samples=[_sample(group, *it, buffer.term_names, reader) for it in asked],
             )
         )
     instruction = group.decisions[0].instruction
