@@ -28,9 +28,14 @@ CODEC = Argument("codec", "tokens", "how actions are written", choices=("tokens"
 DEVICE = Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, …")
 NUM_ENVS = Argument("num_envs", 16, "environments side by side")
 IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
-CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")
+CAMERAS = Argument(
+    "cameras", ("auto",), "what the policy sees: [front], [wrist], both; [auto]: as the task needs"
+)
 PROPRIOCEPTION = Argument(
-    "proprioception", False, "tell the policy in words where the gripper is and how far open"
+    "proprioception",
+    "auto",
+    "tell the policy in words where the gripper is and how far open; auto: as the task needs it",
+    choices=("auto", "true", "false"),
 )
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
 ROBOT = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")

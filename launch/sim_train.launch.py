@@ -32,9 +32,14 @@ SEED = Argument("seed", 0, "of everything random in training")
 NUM_ENVS = Argument("num_envs", 256, "environments side by side; a multiple of group_size")
 GROUP_SIZE = Argument("group_size", 8, "rollouts, or branches, that are compared with each other")
 IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
-CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")
+CAMERAS = Argument(
+    "cameras", ("auto",), "what the policy sees: [front], [wrist], both; [auto]: as the task needs"
+)
 PROPRIOCEPTION = Argument(
-    "proprioception", False, "tell the policy in words where the gripper is and how far open"
+    "proprioception",
+    "auto",
+    "tell the policy in words where the gripper is and how far open; auto: as the task needs it",
+    choices=("auto", "true", "false"),
 )
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
 ROBOT = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
@@ -45,6 +50,9 @@ TRAINING = [
         "grpo: whole rollouts from one start; branch_grpo: actions from one state",
         choices=("branch_grpo", "grpo"),
     ),
+    Argument("branch_steps", 1, "steps that a branch is followed before the episode goes on"),
+    Argument("gamma", 0.5, "discount of the return along a trajectory or a branch"),
+    Argument("learning_rate", 2e-4, "of AdamW"),
     Argument("minutes", 10.0, "train for this time; 0: no limit"),
     Argument("iterations", 0, "train for this many updates; 0: no limit"),
     Argument("run_dir", "", "where the run is written; empty: a new folder in runs/"),

@@ -20,7 +20,7 @@ from rlrobo_train.config import TrainConfig
 from rlrobo_train.trainer import GrpoConfig, Trainer
 
 REACH = make_task("reach")
-BASE = str(shipped_checkpoint("reach"))
+BASE = str(shipped_checkpoint(["reach"]))
 SAMPLES = 8
 
 
@@ -71,7 +71,7 @@ def weights(policy: VlmPolicy) -> dict[str, torch.Tensor]:
 def update(policy: VlmPolicy, tmp_path: Path, kl_coef: float = 0.0) -> Trainer:
     policy.version = 0
     trainer = Trainer(policy, GrpoConfig(kl_coef=kl_coef), seed=0)
-    trainer.update([group(policy)], branching=False, temperature=1.0, dump=tmp_path)
+    trainer.update([group(policy)], branch_steps=None, temperature=1.0, dump=tmp_path)
     return trainer
 
 

@@ -49,7 +49,7 @@ def batch(samples: tuple[int, ...] = (4, 1, 1), temperature: float = 1.0) -> Obs
 @pytest.fixture(scope="module")
 def policy() -> VlmPolicy:
     torch.set_num_threads(1)
-    return load_policy(str(shipped_checkpoint("reach")), REACH)
+    return load_policy(str(shipped_checkpoint(["reach"])), REACH)
 
 
 def test_it_acts_for_the_requests_task_whatever_the_shift(policy: VlmPolicy) -> None:
@@ -124,7 +124,7 @@ def test_targets_step_from_the_measured_pose(policy: VlmPolicy) -> None:
 
 
 def test_new_weights_are_taken_up(policy: VlmPolicy, tmp_path: Path) -> None:
-    fresh = load_policy(str(shipped_checkpoint("reach")), REACH)
+    fresh = load_policy(str(shipped_checkpoint(["reach"])), REACH)
     trained = {n: p * 1.01 for n, p in fresh.vlm.model.named_parameters()}
     save_file(trained, tmp_path / "w.safetensors")
     before = fresh.act(batch()).logprob_MT
@@ -166,7 +166,7 @@ def test_weights_for_another_prompt_are_refused(policy: VlmPolicy, tmp_path: Pat
 
 def test_a_checkpoint_of_another_action_space_is_refused() -> None:
     with pytest.raises(ValueError, match=r"codec is 'tokens' there and 'words' here"):
-        load_policy(str(shipped_checkpoint("reach")), REACH, codec="words")
+        load_policy(str(shipped_checkpoint(["reach"])), REACH, codec="words")
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def test_a_checkpoint_knows_whether_it_was_told_the_posture(tmp_path: Path, ther
 
 
 def test_a_checkpoint_from_before_proprioception_was_told_nothing() -> None:
-    spec = PolicySpec.load(shipped_checkpoint("reach"))
+    spec = PolicySpec.load(shipped_checkpoint(["reach"]))
     assert spec is not None and not spec.proprioception
 
 

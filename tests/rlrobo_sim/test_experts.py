@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rlrobo_core.codec import end_effector_target
-from rlrobo_core.tasks import Reach, Task, make_task
+from rlrobo_core.tasks import Reach, SceneState, Task, make_task
 from rlrobo_core.types import HELD_OUT
 from rlrobo_sim.demonstrations import collect
 from rlrobo_sim.experts import EXPERTS, expert_action, expert_target
@@ -45,24 +45,44 @@ def test_a_puck_that_was_let_go_cannot_be_called_back():
     assert 0.4 <= solved(make_task("slide"), noise=0.1).mean() <= 0.8
 
 
+@pytest.mark.parametrize("name", [name for name in EXPERTS if name != "push"])
+def test_no_step_of_the_expert_costs_reward(name):
+    """Or a policy that is paid by the step unlearns what the expert does: grasping, once."""
+    task = make_task(name)
+    for _, before, after in steps(task, noise=0.0, episodes=40):
+        terms = task.reward_terms(before, after)
+        reward_N = sum(task.reward_weights[term] * value_N for term, value_N in terms.items())
+        assert np.min(reward_N) > -0.01
+
+
 def solved(task: Task, noise: float, episodes: int = 40) -> NDArray[np.bool_]:
     """bool[episodes]: as `collect`, without images, all episodes at once."""
+    solved_N = np.zeros(episodes, dtype=bool)
+    for running, _, after in steps(task, noise, episodes):
+        solved_N[running] = task.success(after)
+    return solved_N
+
+
+def steps(
+    task: Task, noise: float, episodes: int
+) -> Iterator[tuple[NDArray[np.int64], SceneState, SceneState]]:
+    """Which episodes still run, and their states before and after each step."""
     simulator = MujocoSimulator(task, episodes, num_threads=1, num_render_workers=0)
     scenes, seeds = zip(*(initial_scene(task, HELD_OUT, e) for e in range(episodes)), strict=True)
     simulator.reset(range(episodes), scenes, seeds)
     rng = np.random.default_rng(0)
-    solved_N = np.zeros(episodes, dtype=bool)
+    running = np.arange(episodes)
     for _ in range(task.max_steps):
-        running = np.flatnonzero(~solved_N)
-        state = simulator.state(running)
-        action_ND = expert_action(task, state)
+        before = simulator.state(running)
+        action_ND = expert_action(task, before)
         action_ND = action_ND + noise * rng.normal(size=action_ND.shape)
-        simulator.step(running, end_effector_target(task, state.ee_pose_N, action_ND))
-        solved_N[running] = task.success(simulator.state(running))
-        if solved_N.all():
+        simulator.step(running, end_effector_target(task, before.ee_pose_N, action_ND))
+        after = simulator.state(running)
+        yield running, before, after
+        running = running[~task.success(after)]
+        if not len(running):
             break
     simulator.close()
-    return solved_N
 
 
 def test_the_target_lies_within_one_step_of_the_measured_pose(simulator):

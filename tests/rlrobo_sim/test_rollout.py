@@ -171,17 +171,20 @@ def test_one_branch_goes_on_and_passes_its_state_to_all(simulator):
         assert targets.shape == (len(o), 8)
 
 
-def test_the_state_that_goes_on_is_the_chosen_branch(one_slot_simulator):
+@pytest.mark.parametrize("branch_steps", [1, 3])
+def test_the_state_that_goes_on_is_the_chosen_branch(one_slot_simulator, branch_steps):
     """A branching group equals the single trajectory of its chosen members' actions."""
     engine = RolloutEngine(one_slot_simulator, TASK, GROUP)
-    batch = engine.start(request("branch", groups=(3,)))
+    batch = engine.start(replace(request("branch", groups=(3,)), branch_steps=branch_steps))
     targets, poses = [], []
     while not batch.last:
-        target_M = answer(batch).target_M
-        poses.append(batch.observations.ee_pose_N[0])
+        asked, target_M = batch.observations, answer(batch).target_M
         batch = engine.act(answer(batch))
         assert batch is not None
-        targets.append(target_M[batch.outcomes.chosen_M][0])
+        if batch.outcomes.chosen_M.any():  # it may have ended before the others
+            (chosen,) = np.flatnonzero(batch.outcomes.chosen_M)
+            targets.append(target_M[chosen])
+            poses.append(asked.ee_pose_N[asked.row_M[chosen]])
     single = engine.start(request(groups=(3,), group_size=1))
     for target, pose in zip(targets, poses, strict=True):
         assert np.array_equal(single.observations.ee_pose_N[0], pose)
@@ -189,6 +192,22 @@ def test_the_state_that_goes_on_is_the_chosen_branch(one_slot_simulator):
         assert following is not None
         single = following
     assert single.last
+
+
+def test_branches_run_by_themselves_between_branching_points(simulator):
+    batches = serve(
+        RolloutEngine(simulator, TASK, GROUP), replace(request("branch"), branch_steps=3)
+    )
+    paths = defaultdict(set)
+    for batch in batches:
+        o, outcomes = batch.observations, batch.outcomes
+        assert np.array_equal(o.samples_N, np.where(o.step_N % 3 == 0, GROUP, 1))
+        parted_M = outcomes.step_M - outcomes.step_M % 3
+        for m in np.flatnonzero(outcomes.chosen_M):
+            paths[outcomes.group_M[m], parted_M[m]].add(int(outcomes.rollout_M[m]))
+    assert {group for group, _ in paths} == {3, 4, 5}
+    assert all(len(members) == 1 for members in paths.values())  # one, all the way
+    assert len(set.union(*paths.values())) > 1
 
 
 def test_only_a_complete_answer_to_the_pending_batch_counts(simulator):

@@ -89,3 +89,10 @@ def test_returns_to_go_are_the_discounted_sums_of_what_comes(
     for g, t in np.ndindex(reward_GL.shape):
         naive = sum(gamma ** (k - t) * reward_GL[g, k] for k in range(t, reward_GL.shape[1]))
         assert np.isclose(return_GL[g, t], naive, atol=1e-9)
+
+
+@given(returns_GL, st.integers(1, 6), st.sampled_from([0.0, 0.5, 1.0]))
+def test_the_return_of_a_branch_ends_at_the_next_branching_point(reward_GL, steps, gamma) -> None:
+    parts = np.split(reward_GL, range(steps, reward_GL.shape[1], steps), axis=1)
+    by_part = np.concatenate([returns_to_go(part, gamma) for part in parts], axis=1)
+    np.testing.assert_array_equal(returns_to_go(reward_GL, gamma, steps), by_part)

@@ -15,7 +15,7 @@ from PIL import Image
 from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import Reach
 from rlrobo_core.types import HELD_OUT, Form, Phase, RolloutRequest
-from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
+from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.buffer import RolloutBuffer
@@ -29,13 +29,14 @@ from rlrobo_train.episode_record import (
 )
 from rlrobo_train.trainer import GrpoConfig, Trainer
 
+SHIPPED = Path(__file__).parents[2] / "src/rlrobo_policy/rlrobo_policy/warm_start/reach"
 TASK = Reach(max_steps=4)
 G = 3
 
 
 @pytest.fixture(scope="module")
 def policy() -> VlmPolicy:
-    policy = load_policy(str(shipped_checkpoint("reach")), TASK)
+    policy = load_policy(str(SHIPPED), TASK)
     policy.version = 0
     return policy
 
@@ -123,7 +124,7 @@ def test_training_shows_its_worst_and_its_best_with_their_advantages(
     buffer = rollouts(simulator, policy, "train", form, groups=3, size=G)
     groups, branching = buffer.groups(), form == "branch"
     trainer = Trainer(policy, GrpoConfig(), seed=0)
-    weighed = {g.group_id: trainer.advantages(g, branching) for g in groups}
+    weighed = {g.group_id: trainer.advantages(g, 1 if branching else None) for g in groups}
     shown = shown_of_training(groups, branching)
     told = record(buffer, shown, Reader(policy, TASK, weighed))
     assert told.iteration == 5  # the update that learns from it

@@ -73,7 +73,7 @@ def rollouts(policy: VlmPolicy, simulator: MujocoSimulator, form: Form) -> list[
 def update(policy: VlmPolicy, groups: list[RolloutGroup], form: Form, dump: Path) -> UpdateStats:
     """All groups in one step: every ratio is of the policy that acted."""
     trainer = Trainer(policy, GrpoConfig(minibatch_size=10_000), seed=0)
-    return trainer.update(groups, form == "branch", temperature=1.0, dump=dump)
+    return trainer.update(groups, 1 if form == "branch" else None, temperature=1.0, dump=dump)
 
 
 @pytest.mark.parametrize("form", ["trajectory", "branch"])

@@ -87,6 +87,7 @@ def request_to_msg(request: RolloutRequest, header: Header) -> ros.RolloutReques
         group_size=request.group_size,
         min_policy_version=request.min_policy_version,
         temperature=request.temperature,
+        branch_steps=request.branch_steps,
     )
 
 
@@ -102,6 +103,7 @@ def request_from_msg(msg: ros.RolloutRequest) -> RolloutRequest:
         group_size=msg.group_size,
         min_policy_version=msg.min_policy_version,
         temperature=msg.temperature,
+        branch_steps=msg.branch_steps,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 from rlrobo_core.tasks import TASKS, Task, make_task
 
@@ -28,6 +29,31 @@ def task_names(text: str) -> tuple[str, ...]:
 def make_tasks(text: str, variant: str = "default") -> dict[str, Task]:
     """Name -> task, for all that `text` stands for (see `task_names`)."""
     return {name: make_task(name, variant) for name in task_names(text)}
+
+
+AUTO = ("auto",)
+"""Cameras: those that the task needs."""
+Told = Literal["auto", "true", "false"]
+"""Of proprioception; auto: as the task needs it."""
+
+
+class Senses(NamedTuple):
+    """What a policy perceives beside the instruction."""
+
+    cameras: tuple[str, ...]
+    proprioception: bool
+    """Whether the prompt tells where the gripper is and how far it is open."""
+
+
+def senses_for(tasks: Iterable[Task], cameras: tuple[str, ...], proprioception: Told) -> Senses:
+    """As given; what is left open (auto) is all that any of the tasks needs."""
+    tasks = list(tasks)
+    needed = dict.fromkeys(camera for task in tasks for camera in task.cameras)
+    told = any(task.proprioception for task in tasks)
+    return Senses(
+        tuple(needed) if cameras == AUTO else cameras,
+        told if proprioception == "auto" else proprioception == "true",
+    )
 
 
 def widest_task(tasks: Iterable[Task]) -> Task:

@@ -37,7 +37,7 @@ class RolloutRequest:
     phase: Phase
     form: Form
     """`trajectory`: the members of a group run on by themselves from a common start.
-    `branch`: after every step all members continue from the state of one of them."""
+    `branch`: every `branch_steps` steps all members continue from the state of one of them."""
     task: str
     seed: int
     """Group `g` starts from `numpy.random.default_rng((seed, g))`; see `HELD_OUT`."""
@@ -47,6 +47,8 @@ class RolloutRequest:
     """Actions of an older policy do not answer this request."""
     temperature: float
     """Sampling temperature; 0 takes the most likely action."""
+    branch_steps: int = 1
+    """Control steps that the members of a branching group are followed by themselves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
-from rlrobo_core.task_set import make_tasks, widest_task
+from rlrobo_core.task_set import AUTO, Told, make_tasks, senses_for, widest_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.policy import Policy, load_policy
 
@@ -30,10 +30,11 @@ class PolicyConfig:
     replace either."""
     codec: str = "tokens"
     """How actions are written: tokens, words."""
-    cameras: tuple[str, ...] = ("front",)
-    """Cameras that the policy sees."""
-    proprioception: bool = False
-    """Whether the prompt tells where the gripper is and how far it is open."""
+    cameras: tuple[str, ...] = AUTO
+    """Cameras that the policy sees; auto: those that the task needs."""
+    proprioception: Told = "auto"
+    """Whether the prompt tells where the gripper is and how far it is open; auto: where the task
+    needs it."""
     image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
     device: str = "cpu"
@@ -115,16 +116,17 @@ def asks_the_same(one: ObservationBatch, other: ObservationBatch) -> bool:
 
 def make_policy(config: PolicyConfig) -> Policy:
     tasks = make_tasks(config.task, config.variant).values()
+    senses = senses_for(tasks, config.cameras, config.proprioception)
     return load_policy(
         config.checkpoint or config.model,
         widest_task(tasks),
         config.codec,
-        config.cameras,
+        senses.cameras,
         config.image_size,
         config.seed,
         config.device,
         config.lora_rank,
-        proprioception=config.proprioception,
+        proprioception=senses.proprioception,
         others=tasks,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ from safetensors import safe_open
 from rlrobo_core.codec import ActionCodec, end_effector_target, make_codec
 from rlrobo_core.prompt import instruction_prompt
 from rlrobo_core.shifts import parse_task
+from rlrobo_core.task_set import task_names
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_policy.inputs import PromptEncoder
@@ -174,14 +176,22 @@ class VlmPolicy:
         self.save_files(directory)
 
 
-def shipped_checkpoint(task: str) -> Path:
-    """The warm-started tiny model for the task that comes with rlrobo."""
-    directory = Path(__file__).parent / "warm_start" / task
-    if not directory.is_dir():
-        raise ValueError(
-            f"no warm start ships for task {task!r}: set warm_start:=scratch or checkpoint:=<dir>"
-        )
-    return directory
+def shipped_checkpoint(tasks: Sequence[str]) -> Path:
+    """The warm-started tiny model for these tasks that comes with rlrobo. Reach alone has its
+    own, which sees less and knows less; all others share one. ValueError where one is not among
+    those that it was made for."""
+    shipped = Path(__file__).parent / "warm_start"
+    if len(tasks) == 1 and (shipped / tasks[0]).is_dir():
+        return shipped / tasks[0]
+    recipe = json.loads((shipped / "all" / "warm_start.json").read_text())
+    known = task_names(recipe["config"]["task"])
+    for task in tasks:
+        if task not in known:
+            raise ValueError(
+                f"no warm start ships for task {task!r}, only for {', '.join(known)}: set "
+                "warm_start:=scratch or checkpoint:=<dir>"
+            )
+    return shipped / "all"
 
 
 def load_policy(

@@ -12,10 +12,20 @@ from numpy.typing import NDArray
 
 from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import SceneState, Task
-from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
+from rlrobo_core.types import ActionBatch, ObservationBatch, Observations, RolloutRequest
 from rlrobo_sim.experts import expert_action
+from rlrobo_sim.otherwise import other_action, other_instruction, other_roles
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_sim.simulator import Simulator
+from rlrobo_sim.states import initial_scene
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Otherwise:
+    """An instruction that names another object of the same scene, and what the expert would do."""
+
+    instruction_N: tuple[str, ...]
+    action_ND: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +46,9 @@ class Demonstrations:
     step_N: NDArray[np.int32]
     success_E: NDArray[np.bool_]
     """bool[E], whether each episode succeeded in spite of the noise."""
+    otherwise: Otherwise | None = None
+    """What would be right under other words; None where a recording does not tell, or where the
+    scene has no two things to be told apart."""
 
     def __len__(self) -> int:
         return len(self.episode_N)
@@ -43,8 +56,11 @@ class Demonstrations:
     def in_order(self) -> Demonstrations:
         """Episode after episode, step after step, which is how data sets are written."""
         order = np.lexsort((self.step_N, self.episode_N))
+        other = self.otherwise
         return replace(
             self,
+            otherwise=other
+            and Otherwise(tuple(other.instruction_N[row] for row in order), other.action_ND[order]),
             image_NC=self.image_NC[order],
             ee_pose_N=self.ee_pose_N[order],
             gripper_width_N=self.gripper_width_N[order],
@@ -75,13 +91,14 @@ def collect(
     """Episodes 0 … `episodes` - 1 of `seed`, driven by the task's expert. Gaussian noise of
     standard deviation `noise` (in units of a full step) is added to what is executed, so that
     the frames show how to recover; the labels stay the expert's."""
-    asked, labels = [], []
+    asked, labels, others = [], [], []
     success_E = np.zeros(episodes, dtype=bool)
-    for batch, _, action_ND in expert_episodes(simulator, task, episodes, seed, noise):
+    for batch, state, action_ND in expert_episodes(simulator, task, episodes, seed, noise):
         success_E[batch.outcomes.group_M[batch.outcomes.success_M]] = True
         if not batch.last:
             asked.append(batch.observations)
             labels.append(action_ND.astype(np.float32))
+            others.append(_otherwise(task, seed, batch.observations, state))
     return Demonstrations(
         image_NC=np.concatenate([o.image_NC for o in asked]),
         ee_pose_N=np.concatenate([o.ee_pose_N for o in asked]),
@@ -91,6 +108,33 @@ def collect(
         episode_N=np.concatenate([o.group_N for o in asked]),
         step_N=np.concatenate([o.step_N for o in asked]),
         success_E=success_E,
+        otherwise=_joined([other for other in others if other]),
+    )
+
+
+def _otherwise(task: Task, seed: int, asked: Observations, state: SceneState) -> Otherwise | None:
+    """Under one of the other casts, in turn over steps and episodes."""
+    casts = other_roles(task)
+    if not casts:
+        return None
+    scenes = [initial_scene(task, seed, int(group))[0] for group in asked.group_N]
+    which_N = (asked.group_N + asked.step_N) % len(casts)
+    action_CND = np.stack([other_action(task, state, roles) for roles in casts])
+    return Otherwise(
+        instruction_N=tuple(
+            other_instruction(scene, casts[which])
+            for scene, which in zip(scenes, which_N, strict=True)
+        ),
+        action_ND=action_CND[which_N, np.arange(len(scenes))].astype(np.float32),
+    )
+
+
+def _joined(parts: list[Otherwise]) -> Otherwise | None:
+    if not parts:
+        return None
+    return Otherwise(
+        instruction_N=tuple(words for part in parts for words in part.instruction_N),
+        action_ND=np.concatenate([part.action_ND for part in parts]),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
 from rlrobo_core.shifts import SceneShift
-from rlrobo_core.task_set import make_tasks
+from rlrobo_core.task_set import AUTO, make_tasks, senses_for
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
 from rlrobo_sim.engines import RolloutEngines
@@ -31,8 +31,8 @@ class SimConfig:
     """Rollouts of one group, which start identically."""
     image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
-    cameras: tuple[str, ...] = ("front",)
-    """Cameras to render: front, wrist."""
+    cameras: tuple[str, ...] = AUTO
+    """Cameras to render: front, wrist; auto: those that the task needs."""
     robot: str = "primitive"
     """Looks of the arm: primitive (shapes), menagerie (the official meshes, downloaded at first
     use), or menagerie:FOLDER (a local copy)."""
@@ -60,18 +60,20 @@ class SimNode(RecordNode):
         )
         self.config = config = declare_parameters(self, SimConfig)
 
+        tasks = make_tasks(config.task, config.variant)
+        senses = senses_for(tasks.values(), config.cameras, "auto")
+
         def make_simulator(task: Task, shift: SceneShift) -> MujocoSimulator:
             return MujocoSimulator(
                 task,
                 config.num_envs,
                 image_size=config.image_size,
-                cameras=config.cameras,
+                cameras=senses.cameras,
                 randomize=config.randomize,
                 shift=shift,
                 robot=config.robot,
             )
 
-        tasks = make_tasks(config.task, config.variant)
         self.engine = RolloutEngines(tasks, config.group_size, make_simulator, config.reward)
         self._sent_at = 0.0
         self.facts |= {"request": 0, "batches": 0, "unmatched_actions": 0, "resent": 0}

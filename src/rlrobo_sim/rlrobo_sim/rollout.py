@@ -38,10 +38,14 @@ class Slot:
     """Members that wait for an action; they are all on the same step."""
     step: int = 0
 
-    def rows(self, form: str) -> list[tuple[int, int]]:
+    def branches(self, request: RolloutRequest) -> bool:
+        """Whether all members are in the same state, after an earlier step."""
+        return request.form == "branch" and self.step % request.branch_steps == 0
+
+    def rows(self, request: RolloutRequest) -> list[tuple[int, int]]:
         """(first rollout, how many it speaks for) of each observation row: a single row where
         all members are in the same state, else one for each that is running."""
-        if form == "branch" or self.step == 0:
+        if self.step == 0 or self.branches(request):
             return [(0, len(self.worlds_G))]
         return [(int(member), 1) for member in np.flatnonzero(self.running_G)]
 
@@ -100,10 +104,9 @@ class RolloutEngine:
         check_finite(actions)
         request, slots = self.pending.request, self._slots
         outcomes = self._step(actions.target_M, self.pending)
-        if self._slots and request.form == "branch":
-            self._go_on_with_chosen(outcomes)
-        elif self._slots:
+        if self._slots:
             self._leave_out_finished(outcomes)
+            self._go_on_with_chosen(request)
         self._slots = [slot for slot in self._slots if slot.running_G.any()]
         self._open(request, [slot.worlds_G for slot in slots if slot not in self._slots])
         return self._ask(request, outcomes)
@@ -137,7 +140,7 @@ class RolloutEngine:
         put(self._state, worlds_M, after)
         outcomes = judge(self.task, self.reward_weights, before, after, answered.observations)
         if answered.request.form == "branch":
-            chosen = [draw_branch(answered.request, slot) for slot in self._slots]
+            chosen = [on_path(answered.request, slot) for slot in self._slots]
             outcomes = replace(outcomes, chosen_M=np.concatenate(chosen))
         return self._without(unstable, worlds_M, outcomes) if len(unstable) else outcomes
 
@@ -157,25 +160,26 @@ class RolloutEngine:
             slot.running_G[slot.running_G] = going
             slot.step += 1
 
-    def _go_on_with_chosen(self, outcomes: Outcomes) -> None:
-        """Give every member of a group the state of the chosen one; the group ends with it."""
-        worlds_SG = np.stack([slot.worlds_G for slot in self._slots])
-        going_SG = ~(outcomes.terminated_M | outcomes.truncated_M).reshape(worlds_SG.shape)
-        chosen_SG = outcomes.chosen_M.reshape(worlds_SG.shape)
-        going_S = going_SG[chosen_SG]
-        for slot, going in zip(self._slots, going_S, strict=True):
-            slot.running_G[:] = going
-            slot.step += 1
-        if going_S.any():
-            copies = worlds_SG[going_S].ravel()
-            sources = worlds_SG[chosen_SG][going_S]
-            times = worlds_SG.shape[1]
-            snapshot = self.simulator.snapshot(sources)
-            self.simulator.restore(copies, np.repeat(snapshot, times, axis=0))
-            put(self._state, copies, take(self._state, np.repeat(sources, times)))
+    def _go_on_with_chosen(self, request: RolloutRequest) -> None:
+        """At a branching point, give every member of a group the state of the chosen one; the
+        group ends with it."""
+        sources, copies = [], []
+        for slot in self._slots:
+            if slot.branches(request):
+                chosen = drawn_branch(request, slot, slot.step - request.branch_steps)
+                slot.running_G[:] = slot.running_G[chosen]
+                if slot.running_G.any():
+                    sources.append(slot.worlds_G[chosen])
+                    copies.append(slot.worlds_G)
+        if sources:
+            sources_S, copies_SG = np.array(sources), np.stack(copies)
+            times = copies_SG.shape[1]
+            snapshot = self.simulator.snapshot(sources_S)
+            self.simulator.restore(copies_SG.ravel(), np.repeat(snapshot, times, axis=0))
+            put(self._state, copies_SG.ravel(), take(self._state, np.repeat(sources_S, times)))
 
     def _ask(self, request: RolloutRequest, outcomes: Outcomes) -> ObservationBatch:
-        observations, render_s = self._observe(request.form)
+        observations, render_s = self._observe(request)
         self.pending = ObservationBatch(
             sequence=self._sequence,
             request=request,
@@ -187,9 +191,9 @@ class RolloutEngine:
         self._sequence += 1
         return self.pending
 
-    def _observe(self, form: str) -> tuple[Observations, float]:
+    def _observe(self, request: RolloutRequest) -> tuple[Observations, float]:
         """What waits for actions, and how long rendering it took [s]."""
-        rows = [(slot, *row) for slot in self._slots for row in slot.rows(form)]
+        rows = [(slot, *row) for slot in self._slots for row in slot.rows(request)]
         worlds_N = np.array([slot.worlds_G[rollout] for slot, rollout, _ in rows], dtype=np.int64)
         seen = take(self._state, worlds_N)
         began = time.monotonic()
@@ -228,6 +232,8 @@ def check_request(request: RolloutRequest, task: Task, num_worlds: int) -> None:
         )
     if request.form not in FORMS:
         raise ValueError(f"unknown form {request.form!r}; choose one of: {', '.join(FORMS)}")
+    if request.branch_steps < 1:
+        raise ValueError(f"branch_steps is {request.branch_steps}; take 1 or more")
     if not request.group_ids or len(set(request.group_ids)) < len(request.group_ids):
         raise ValueError(
             f"a request must name at least one group and each only once, not {request.group_ids}"
@@ -270,10 +276,15 @@ def answers(actions: ActionBatch, batch: ObservationBatch) -> bool:
     )
 
 
-def draw_branch(request: RolloutRequest, slot: Slot) -> NDArray[np.bool_]:
-    """bool[G], the one member that the group goes on with after this step."""
+def drawn_branch(request: RolloutRequest, slot: Slot, step: int) -> int:
+    """The one member that the group goes on with, of those that part at `step`."""
     # The step counts from 1: numpy pads seeds with zeros, so (seed, group, 0) would repeat
     # the stream of (seed, group) that placed the scene.
-    rng = np.random.default_rng((request.seed, slot.group, slot.step + 1))
-    members = len(slot.worlds_G)
-    return np.arange(members) == rng.integers(members)
+    rng = np.random.default_rng((request.seed, slot.group, step + 1))
+    return int(rng.integers(len(slot.worlds_G)))
+
+
+def on_path(request: RolloutRequest, slot: Slot) -> NDArray[np.bool_]:
+    """bool[running members], which of them the group will have gone on with."""
+    parted = slot.step - slot.step % request.branch_steps
+    return np.flatnonzero(slot.running_G) == drawn_branch(request, slot, parted)

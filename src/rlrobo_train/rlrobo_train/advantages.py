@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 
 
-def returns_to_go(reward_GL: Floats, gamma: float) -> NDArray[np.float64]:
-    """f64[G, L], R_t = r_t + gamma R_{t+1} along each rollout."""
+def returns_to_go(
+    reward_GL: Floats, gamma: float, branch_steps: int | None = None
+) -> NDArray[np.float64]:
+    """f64[G, L], R_t = r_t + gamma R_{t+1} along each rollout; with `branch_steps`, no further
+    than to the next branching point, after which another member may be the one to go on."""
     return_GL = np.zeros(reward_GL.shape, np.float64)
     following = np.zeros(len(reward_GL))
     for step in reversed(range(reward_GL.shape[1])):
+        if branch_steps and (step + 1) % branch_steps == 0:
+            following = np.zeros(len(reward_GL))
         following = reward_GL[:, step] + gamma * following
         return_GL[:, step] = following
     return return_GL

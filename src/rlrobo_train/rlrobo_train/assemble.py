@@ -116,7 +116,7 @@ def _initial_policy(config: TrainConfig) -> VlmPolicy:
 
 
 def _default_model(config: TrainConfig) -> str:
-    return str(shipped_checkpoint(config.task)) if config.model == "tiny" else config.model
+    return str(shipped_checkpoint(config.tasks)) if config.model == "tiny" else config.model
 
 
 def _load(config: TrainConfig, model: str) -> VlmPolicy:
@@ -125,12 +125,12 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
         model,
         widest_task(tasks),
         config.codec,
-        config.cameras,
+        config.senses.cameras,
         config.image_size,
         config.seed,
         config.device,
         config.lora_rank,
-        proprioception=config.proprioception,
+        proprioception=config.senses.proprioception,
         others=tasks,
     )
 

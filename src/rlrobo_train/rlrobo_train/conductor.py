@@ -169,6 +169,7 @@ class Conductor:
                 group_size=c.group_size,
                 min_policy_version=max(0, i - c.max_policy_lag),
                 temperature=c.temperature,
+                branch_steps=c.branch_steps,
             )
         )
 
@@ -236,9 +237,8 @@ class Conductor:
         began = time.monotonic()
         groups, request = buffer.groups(), buffer.request
         self._updating = True
-        stats = self.trainer.update(
-            groups, request.form == "branch", request.temperature, dump=self.run.path
-        )
+        branch_steps = request.branch_steps if request.form == "branch" else None
+        stats = self.trainer.update(groups, branch_steps, request.temperature, dump=self.run.path)
         self.iteration = following
         yield self._publish_policy()
         seconds["time/update"] = time.monotonic() - began
@@ -298,12 +298,12 @@ class Conductor:
         """ValueError where the simulation shows something else than the policy was made for, as
         when a run is resumed without repeating its image_size or cameras."""
         seen = batch.observations.image_NC.shape[1:4]
-        wanted = (len(self.config.cameras), self.config.image_size, self.config.image_size)
+        wanted = (len(self.config.senses.cameras), self.config.image_size, self.config.image_size)
         if len(batch.observations) and seen != wanted:
             raise ValueError(
                 f"the simulation sends {seen[0]} images of {seen[2]}x{seen[1]} pixels, this run "
                 f"is of {wanted[0]} of {wanted[2]}x{wanted[1]}: set image_size:={wanted[1]} "
-                f"cameras:=[{', '.join(self.config.cameras)}]"
+                f"cameras:=[{', '.join(self.config.senses.cameras)}]"
             )
 
     def _judges(self, iteration: int) -> bool:
@@ -341,7 +341,8 @@ class Conductor:
     def _record(self, buffer: RolloutBuffer, groups: list[RolloutGroup]) -> None:
         """What two of the iteration's episodes taught, step by step."""
         branching = buffer.request.form == "branch"
-        weighed = {g.group_id: self.trainer.advantages(g, branching) for g in groups}
+        branch_steps = buffer.request.branch_steps if branching else None
+        weighed = {g.group_id: self.trainer.advantages(g, branch_steps) for g in groups}
         task = make_tasks(buffer.request.task, self.config.variant)[buffer.request.task]
         reader = Reader(self.trainer.policy, task, weighed)
         episodes = record(buffer, shown_of_training(groups, branching), reader)

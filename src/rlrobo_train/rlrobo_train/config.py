@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from rlrobo_core.shifts import shift_names
-from rlrobo_core.task_set import task_names
+from rlrobo_core.task_set import AUTO, Senses, Told, make_tasks, senses_for, task_names
 from rlrobo_train.trainer import Algorithm, GrpoConfig
 
 
@@ -34,10 +34,11 @@ class TrainConfig(GrpoConfig):
     """scratch: make the tiny model's warm start anew before the training."""
     codec: str = "tokens"
     """How actions are written: tokens, words."""
-    cameras: tuple[str, ...] = ("front",)
-    """Cameras that the policy sees."""
-    proprioception: bool = False
-    """Whether the prompt tells where the gripper is and how far it is open."""
+    cameras: tuple[str, ...] = AUTO
+    """Cameras that the policy sees; auto: those that the task needs."""
+    proprioception: Told = "auto"
+    """Whether the prompt tells where the gripper is and how far it is open; auto: where the task
+    needs it."""
     image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
     device: str = "cpu"
@@ -47,6 +48,9 @@ class TrainConfig(GrpoConfig):
     frozen too: take codec:=words where the model has not learned the action tokens yet."""
     algorithm: Algorithm = "branch_grpo"
     """grpo: whole rollouts from one start; branch_grpo: actions from one state."""
+    branch_steps: int = field(default=1, metadata={"range": (1, 10000)})
+    """Steps that every branch is followed before the episode goes on with one of them
+    (branch_grpo). The first is cheapest, for the branches share its observation."""
     num_envs: int = field(default=256, metadata={"range": (1, 65536)})
     """Environments side by side, a multiple of group_size."""
     group_size: int = field(default=8, metadata={"range": (1, 4096)})
@@ -87,6 +91,11 @@ class TrainConfig(GrpoConfig):
     @property
     def tasks(self) -> tuple[str, ...]:
         return task_names(self.task)
+
+    @property
+    def senses(self) -> Senses:
+        tasks = make_tasks(self.task, self.variant).values()
+        return senses_for(tasks, self.cameras, self.proprioception)
 
     @property
     def tested_shifts(self) -> tuple[str, ...]:

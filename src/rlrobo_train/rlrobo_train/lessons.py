@@ -80,12 +80,14 @@ def way_lesson(policy: VlmPolicy, frames: SpatialFrames) -> Lesson:
 
 
 def imitation_lesson(policy: VlmPolicy, task: Task, shown: Demonstrations) -> Lesson:
-    """What the expert would do, seen from where its noisy actions led."""
-    prompts = policy.prompts(shown.instruction_N, shown.ee_pose_N, shown.gripper_width_N)
+    """What the expert would do, seen from where its noisy actions led, and what it would do there
+    if the words named another object."""
+    asked = [shown, *filter(None, [shown.otherwise])]
+    measured = shown.ee_pose_N, shown.gripper_width_N
     return Lesson(
         image_KC=shown.image_NC,
-        text_KS=_by_frame([prompts]),
-        answer_KSD=shown.action_ND[:, None],
+        text_KS=_by_frame([policy.prompts(it.instruction_N, *measured) for it in asked]),
+        answer_KSD=np.stack([it.action_ND for it in asked], axis=1),
         codec=policy.codec_of(task),
         token_V=policy.token_V.cpu(),
     )

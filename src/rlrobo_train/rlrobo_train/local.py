@@ -52,7 +52,7 @@ def main() -> None:
             task,
             config.num_envs,
             image_size=config.image_size,
-            cameras=config.cameras,
+            cameras=config.senses.cameras,
             randomize=config.randomize,
             shift=shift,
         )

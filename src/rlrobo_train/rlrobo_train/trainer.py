@@ -6,8 +6,8 @@
         for each minibatch: one AdamW step on the clipped surrogate
 
 The two forms differ only in what a return is: along a trajectory the discounted sum of the
-rewards to come; at a branching point the branch's own reward, for another branch may have
-been the one that the episode went on with.
+rewards to come; of a branch, of those up to the next branching point, for another branch may
+be the one that the episode goes on with.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class GrpoConfig:
     learning_rate: float = 2e-4
     """Of AdamW, constant."""
     gamma: float = 0.5
-    """Discount of the return along a trajectory; no meaning in branching. Short, for Reach pays
-    every step: 0.9 learned more slowly (docs/results.md)."""
+    """Discount of the return along a trajectory or a branch. Short, for Reach pays every step:
+    0.9 learned more slowly (docs/results.md)."""
     clip_low: float = 0.2
     clip_high: float = 0.28
     """Bounds of the probability ratio, 1 - clip_low to 1 + clip_high (DAPO)."""
@@ -97,11 +97,12 @@ class Trainer:
         self.symbol_of_token = {int(t): s for s, t in enumerate(policy.token_V.tolist())}
 
     def update(
-        self, groups: list[RolloutGroup], branching: bool, temperature: float, dump: Path
+        self, groups: list[RolloutGroup], branch_steps: int | None, temperature: float, dump: Path
     ) -> UpdateStats:
-        """One iteration on whole groups; the policy's version goes up by one even where no group
-        has anything to teach. NotFinite, after saving the batch into `dump`, on NaN."""
-        weighted = [self._weigh(group, branching) for group in groups]
+        """One iteration on whole groups, of trajectories (None) or of branches that were followed
+        for so many steps; the policy's version goes up by one even where no group has anything to
+        teach. NotFinite, after saving the batch into `dump`, on NaN."""
+        weighted = [self._weigh(group, branch_steps) for group in groups]
         decisions = [row for rows in weighted for row in rows]
         rng = np.random.default_rng((self.seed, self.policy.version))
         terms: list[tuple[LossTerms, int]] = []
@@ -115,18 +116,16 @@ class Trainer:
         silent = sum(not rows for rows in weighted)
         return self._metrics(terms, norms, silent, len(decisions))
 
-    def advantages(self, group: RolloutGroup, branching: bool) -> NDArray[np.float64]:
-        """f64[G, L], what each action of the group is weighed with."""
-        return_GL = (
-            group.reward_GL if branching else returns_to_go(group.reward_GL, self.config.gamma)
-        )
+    def advantages(self, group: RolloutGroup, branch_steps: int | None) -> NDArray[np.float64]:
+        """f64[G, L], what each action of the group is weighed with. `branch_steps` as in update."""
+        return_GL = returns_to_go(group.reward_GL, self.config.gamma, branch_steps)
         return group_advantages(return_GL, group.alive_GL, self.config.min_std)
 
     def _weigh(
-        self, group: RolloutGroup, branching: bool
+        self, group: RolloutGroup, branch_steps: int | None
     ) -> list[tuple[Decision, NDArray[np.float64]]]:
         """The group's decisions with their advantages f64[S], without those that teach nothing."""
-        advantage_GL = self.advantages(group, branching)
+        advantage_GL = self.advantages(group, branch_steps)
         rows = [(d, advantage_GL[d.rollout_S, d.step]) for d in group.decisions]
         return [(decision, advantage_S) for decision, advantage_S in rows if advantage_S.any()]
 

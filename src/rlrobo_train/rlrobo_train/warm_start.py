@@ -1,8 +1,7 @@
 """The warm start: a tiny model learns to see, then imitates scripted experts for a while.
 
     ./rlrobo run rlrobo_train warm_start --out DIRECTORY
-    ./rlrobo run rlrobo_train warm_start --task all --out DIRECTORY \\
-        --cameras front wrist --proprioception --watched 400 --demonstrations 1000
+    ./rlrobo run rlrobo_train warm_start --task all --out DIRECTORY …      (docs/learning.md)
 
 The first makes the checkpoint that ships with rlrobo for Reach, deliberately stopped early: what
 is left to learn is left to reinforcement learning. The second makes one model for all tasks.
@@ -22,7 +21,7 @@ import numpy as np
 import torch
 import tyro
 
-from rlrobo_core.task_set import make_tasks, widest_task
+from rlrobo_core.task_set import AUTO, Senses, Told, make_tasks, senses_for, widest_task
 from rlrobo_core.tasks import Task
 from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_sim import datasets
@@ -52,9 +51,11 @@ class WarmStartConfig:
     codec: str = "tokens"
     image_size: int = 112
     """[px]"""
-    cameras: tuple[str, ...] = ("front",)
-    proprioception: bool = False
-    """Whether a prompt tells where the gripper is and how far it is open."""
+    cameras: tuple[str, ...] = AUTO
+    """auto: those that the task needs."""
+    proprioception: Told = "auto"
+    """Whether a prompt tells where the gripper is and how far it is open; auto: where the task
+    needs it."""
     seed: int = 0
     frames: int = 16000
     """Images of random scenes that the seeing stage asks about, of each task; with 0 and no
@@ -77,6 +78,11 @@ class WarmStartConfig:
         default_factory=lambda: LessonConfig(steps=55, batch_size=64, learning_rate=5e-4)
     )
 
+    @property
+    def senses(self) -> Senses:
+        tasks = make_tasks(self.task, self.variant).values()
+        return senses_for(tasks, self.cameras, self.proprioception)
+
 
 Measured = dict[str, dict[str, float]]
 """task -> thing -> median error of where it is told to be [mm]"""
@@ -91,10 +97,10 @@ def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, Measured]:
         config.model,
         widest_task(tasks.values()),
         config.codec,
-        config.cameras,
+        config.senses.cameras,
         config.image_size,
         config.seed,
-        proprioception=config.proprioception,
+        proprioception=config.senses.proprioception,
         others=tasks.values(),
     )
     measured = _see(config, policy, tasks) if config.frames or config.watched else {}
@@ -105,7 +111,9 @@ def warm_start(config: WarmStartConfig) -> tuple[VlmPolicy, Measured]:
 
 def _simulate(config: WarmStartConfig, task: Task) -> closing[MujocoSimulator]:
     return closing(
-        MujocoSimulator(task, num_worlds=64, image_size=config.image_size, cameras=config.cameras)
+        MujocoSimulator(
+            task, num_worlds=64, image_size=config.image_size, cameras=config.senses.cameras
+        )
     )
 
 
@@ -158,7 +166,7 @@ def _given_demonstrations(
         )
     shown, origin = datasets.read(config.demonstrations_from)
     (task,) = tasks.values()
-    return [datasets.fitting(shown, origin, task, config.cameras, config.image_size)]
+    return [datasets.fitting(shown, origin, task, config.senses.cameras, config.image_size)]
 
 
 def _new_demonstrations(config: WarmStartConfig, tasks: Mapping[str, Task]) -> list[Demonstrations]:

@@ -103,6 +103,16 @@ class Task(Protocol):
         ...
 
     @property
+    def cameras(self) -> tuple[str, ...]:
+        """That show what the task is about; a policy may be given others."""
+        ...
+
+    @property
+    def proprioception(self) -> bool:
+        """Whether a policy should be told where the gripper is and how far it is open."""
+        ...
+
+    @property
     def reward_weights(self) -> dict[str, float]: ...
 
     def sample(self, rng: np.random.Generator) -> InitialScene: ...

@@ -41,6 +41,8 @@ class Drawer:
     max_steps: int = 15
     control_hz: float = 10.0
     max_step: float = 0.05
+    cameras: tuple[str, ...] = ("front", "wrist")
+    proprioception: bool = True
     travel: float = 0.16
     """How far a drawer comes out [m]."""
     threshold: float = 0.8

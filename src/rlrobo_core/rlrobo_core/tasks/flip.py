@@ -42,6 +42,8 @@ class Flip:
     max_steps: int = 40
     control_hz: float = 10.0
     max_step: float = 0.05
+    cameras: tuple[str, ...] = ("front", "wrist")
+    proprioception: bool = True
     threshold: float = 0.2
     """[rad], between the block's length and the vertical."""
     block_size: tuple[float, float, float] = (0.09, 0.036, 0.03)

@@ -35,6 +35,8 @@ class PickAndPlace:
     max_steps: int = 25
     control_hz: float = 10.0
     max_step: float = 0.05
+    cameras: tuple[str, ...] = ("front", "wrist")
+    proprioception: bool = True
     threshold: float = 0.05
     """[m]"""
     cube_size: float = 0.04

@@ -41,6 +41,8 @@ class Push:
     max_steps: int = 30
     control_hz: float = 10.0
     max_step: float = 0.05
+    cameras: tuple[str, ...] = ("front", "wrist")
+    proprioception: bool = True
     threshold: float = 0.05
     """[m], the pad's radius: the cube's middle is on it."""
     cube_size: float = 0.04

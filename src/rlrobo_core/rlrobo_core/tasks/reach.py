@@ -28,6 +28,8 @@ class Reach:
     max_steps: int = 12
     control_hz: float = 10.0
     max_step: float = 0.05
+    cameras: tuple[str, ...] = ("front",)
+    proprioception: bool = False
     threshold: float = 0.05
     """[m]"""
     goal_low: tuple[float, float, float] = (-0.15, -0.15, 0.0)

@@ -53,6 +53,8 @@ class Slide:
     max_steps: int = 36
     control_hz: float = 10.0
     max_step: float = 0.05
+    cameras: tuple[str, ...] = ("front", "wrist")
+    proprioception: bool = True
     threshold: float = 0.05
     """[m]"""
     puck_mass: float = 0.2

@@ -43,6 +43,8 @@ class Stack:
     max_steps: int = 40
     control_hz: float = 10.0
     max_step: float = 0.05
+    cameras: tuple[str, ...] = ("front", "wrist")
+    proprioception: bool = True
     cube_size: float = 0.04
     """[m]"""
     cube_mass: float = 0.1
