@@ -51,7 +51,13 @@ def simulator() -> Iterator[MujocoSimulator]:
 
 
 def rollouts(
-    simulator: MujocoSimulator, policy: VlmPolicy, phase: Phase, form: Form, groups: int, size: int
+    simulator: MujocoSimulator,
+    policy: VlmPolicy,
+    phase: Phase,
+    form: Form,
+    groups: int,
+    size: int,
+    branch_steps: int = 1,
 ) -> RolloutBuffer:
     request = RolloutRequest(
         request_id=1,
@@ -64,6 +70,7 @@ def rollouts(
         group_size=size,
         min_policy_version=0,
         temperature=0.0 if phase == "eval" else 1.0,
+        branch_steps=branch_steps,
     )
     buffer = RolloutBuffer(request, keep_images=1 if phase == "eval" else None, watch=groups)
     engine = RolloutEngine(simulator, TASK, size)
@@ -143,3 +150,14 @@ def test_training_shows_its_worst_and_its_best_with_their_advantages(
                 assert sample.advantage == pytest.approx(advantage_GL[row, number], abs=1e-3)
     if not branching:
         assert told.episodes[0].group == told.episodes[1].group
+
+
+def test_of_longer_branches_the_one_that_was_taken_is_seen(
+    simulator: MujocoSimulator, policy: VlmPolicy
+) -> None:
+    buffer = rollouts(simulator, policy, "train", "branch", groups=2, size=G, branch_steps=2)
+    group = buffer.groups()[0]
+    (episode,) = record(buffer, [Shown(group, 0)], Reader(policy, TASK)).episodes
+    assert len(episode.steps) == group.length
+    for step in episode.steps:
+        assert sum(sample.chosen for sample in step.samples) == 1
