@@ -10,6 +10,7 @@ setup(
     maintainer_email="rlrobo@example.org",
     license="Apache-2.0",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={f"{PACKAGE}.report": ["assets/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -23,6 +24,8 @@ setup(
             "demonstrations = rlrobo_train.demonstrations:main",
             "warm_start = rlrobo_train.warm_start:main",
             "local = rlrobo_train.local:main",
+            "report = rlrobo_train.report.__main__:report",
+            "compare = rlrobo_train.report.__main__:compare",
         ]
     },
 )

@@ -266,3 +266,17 @@ def test_of_groups_that_nobody_films_images_are_not_kept(dialogue: Dialogue) -> 
     assert all(decision.image_C.shape == (1, 28, 28, 3) for decision in first.decisions)
     for group in others:
         assert all(decision.image_C.shape == (1, 0) for decision in group.decisions)
+
+
+def test_what_is_watched_stays_unless_it_succeeds(dialogue: Dialogue) -> None:
+    request, messages = dialogue
+    buffer = RolloutBuffer(request, keep_images=1, watch=1)
+    for message in messages:
+        if isinstance(message, ObservationBatch):
+            buffer.add_observations(message)
+        else:
+            buffer.add_actions(message)
+    _, watched, other = buffer.groups()
+    assert not watched.success
+    assert all(decision.image_C.shape == (1, 28, 28, 3) for decision in watched.decisions)
+    assert all(decision.image_C.shape == (1, 0) for decision in other.decisions)

@@ -117,8 +117,17 @@ def test_an_evaluation_judges_each_task_and_their_mean(whole: Path) -> None:
         told = json.loads((whole / f"eval_000002_{task}.json").read_text())
         assert (told["task"], told["success"], told["episodes"]) == (task, rate, 2)
         assert (whole / f"eval_000002_{task}.mp4").exists()
+        recorded = json.loads((whole / "episodes" / f"eval_000002_{task}.json").read_text())
+        assert recorded["task"] == task and len(recorded["episodes"]) == 2
     after = json.loads((whole / "summary.json").read_text())["after"]
     assert [after["tasks"][task]["success"] for task in ("reach", "reach_red")] == each
+
+
+def test_the_first_iteration_leaves_what_it_taught(whole: Path) -> None:
+    recorded = json.loads((whole / "episodes" / "train_000001.json").read_text())
+    assert (recorded["task"], recorded["iteration"]) == ("reach", 1)
+    samples = [s for e in recorded["episodes"] for step in e["steps"] for s in step["samples"]]
+    assert any(sample["advantage"] for sample in samples)
 
 
 def test_a_resumed_run_goes_on_with_the_task_whose_turn_it_is(whole: Path, tmp_path: Path) -> None:

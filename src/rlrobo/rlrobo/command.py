@@ -2,6 +2,8 @@
 
 rlrobo launch FILE [--show-args] [name:=value …]
 rlrobo run PACKAGE EXECUTABLE [arguments]
+rlrobo report RUN [--out FILE]
+rlrobo compare [NAME=]RUN … [--out FILE]
 rlrobo doctor
 """
 
@@ -57,7 +59,13 @@ def run(given: list[str]) -> int:
     os.execv(path, [path, *rest])
 
 
-COMMANDS = {"launch": launch, "run": run, "doctor": doctor.main}
+COMMANDS = {
+    "launch": launch,
+    "run": run,
+    "report": lambda given: run(["rlrobo_train", "report", *given]),
+    "compare": lambda given: run(["rlrobo_train", "compare", *given]),
+    "doctor": doctor.main,
+}
 
 
 def main() -> int:

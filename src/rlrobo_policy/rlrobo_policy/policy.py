@@ -110,6 +110,12 @@ class VlmPolicy:
         seen = zip(instruction_N, ee_pose_N, gripper_width_N.tolist(), strict=True)
         return tuple(instruction_prompt(*it, self.spec.proprioception) for it in seen)
 
+    def actions(self, token_NT: NDArray[np.integer], task: Task) -> NDArray[np.float32]:
+        """f32[N, D], the normalised actions of the task that these tokens say."""
+        symbol_of = {token: symbol for symbol, token in enumerate(self.token_V.tolist())}
+        index_NT = [[symbol_of[token] for token in token_T] for token_T in token_NT.tolist()]
+        return self.codec_of(task).decode(np.array(index_NT, np.int64))
+
     def codec_of(self, task: Task) -> ActionCodec:
         """The policy's own, as long as the task's actions."""
         return make_codec(self.spec.codec, task)

@@ -85,14 +85,20 @@ class _Answer:
 
 
 @dataclass(slots=True)
-class _Result:
+class Result:
+    """What became of one action."""
+
     reward: float
     terms: NDArray[np.float32]
+    """f32[K], unweighted, in the order of the buffer's `term_names`."""
     terminated: bool
     truncated: bool
     success: bool
     chosen: bool
 
+
+THUMBNAIL = 112
+"""Largest height and width of the images of an episode that is only watched [px]."""
 
 Key = tuple[int, int, int]
 """(group, rollout, step)"""
@@ -106,6 +112,9 @@ class RolloutBuffer:
     keep_images: int | None = None
     """Keep the images of that many groups only (evaluation), of the others u8[C, 0]; None: of
     all."""
+    watch: int = 0
+    """Of so many groups after those, thumbnails of the first camera, u8[1, h, w, 3], as long as
+    they have not succeeded: so that there is something to see of an episode that fails."""
     closed: bool = False
     """The simulation said that this was the last batch."""
     steps: int = 0
@@ -114,21 +123,18 @@ class RolloutBuffer:
     versions: set[int] = field(default_factory=set)
     _asked: dict[int, dict[tuple[int, int], _Asked]] = field(default_factory=dict)
     _answers: dict[Key, _Answer] = field(default_factory=dict)
-    _results: dict[int, dict[tuple[int, int], _Result]] = field(default_factory=dict)
+    _results: dict[int, dict[tuple[int, int], Result]] = field(default_factory=dict)
 
     def add_observations(self, batch: ObservationBatch) -> None:
         """Take in a batch of this request; one that was sent again changes nothing."""
         obs = batch.observations
-        kept = set(self.request.group_ids[: self.keep_images])
-        blank = np.zeros((obs.image_NC.shape[1], 0), np.uint8)
         for n in range(len(obs)):
             group = int(obs.group_N[n])
             rows = self._asked.setdefault(group, {})
             key = (int(obs.step_N[n]), int(obs.rollout_N[n]))
             if key not in rows:
-                image = obs.image_NC[n].copy() if group in kept else blank
                 rows[key] = _Asked(
-                    image,
+                    self._kept(group, obs.image_NC[n]),
                     obs.instruction_N[n],
                     obs.ee_pose_N[n].copy(),
                     float(obs.gripper_width_N[n]),
@@ -136,6 +142,21 @@ class RolloutBuffer:
                 )
         self._add_outcomes(batch.outcomes)
         self.closed |= batch.last
+
+    def _kept(self, group: int, image_C: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        ids, first = self.request.group_ids, self.keep_images
+        if first is None or group in ids[:first]:
+            return image_C.copy()
+        if group in ids[first : first + self.watch]:
+            stride = -(-max(image_C.shape[1:3]) // THUMBNAIL)
+            return image_C[:1, ::stride, ::stride].copy()
+        return _blank(image_C)
+
+    def _forget(self, group: int) -> None:
+        """The images of a group that was only watched."""
+        if self.keep_images is not None and group not in self.request.group_ids[: self.keep_images]:
+            for row in self._asked.get(group, {}).values():
+                row.image_C = _blank(row.image_C)
 
     def _add_outcomes(self, out: Outcomes) -> None:
         if len(out):
@@ -145,7 +166,7 @@ class RolloutBuffer:
             key = (int(out.step_M[m]), int(out.rollout_M[m]))
             if key not in rows:
                 self.steps += 1
-                rows[key] = _Result(
+                rows[key] = Result(
                     float(out.reward_M[m]),
                     out.reward_term_MK[m],
                     bool(out.terminated_M[m]),
@@ -153,6 +174,8 @@ class RolloutBuffer:
                     bool(out.success_M[m]),
                     bool(out.chosen_M[m]),
                 )
+                if out.success_M[m]:
+                    self._forget(int(out.group_M[m]))
 
     def add_actions(self, batch: ActionBatch) -> None:
         self.versions.add(batch.policy_version)
@@ -201,6 +224,10 @@ class RolloutBuffer:
         dropped = self.dropped()
         return [self._group(group) for group in self.request.group_ids if group not in dropped]
 
+    def result(self, group: int, rollout: int, step: int) -> Result:
+        """Of one action of a whole group."""
+        return self._results[group][step, rollout]
+
     def _group(self, group: int) -> RolloutGroup:
         results = self._results[group]
         shape = (self.request.group_size, 1 + max(step for step, _ in results))
@@ -237,3 +264,7 @@ class RolloutBuffer:
             token_ST=np.stack([answer.token_T for answer in answers]).astype(np.int64),
             logprob_ST=np.stack([answer.logprob_T for answer in answers]),
         )
+
+
+def _blank(image_C: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.zeros((len(image_C), 0), np.uint8)

@@ -18,6 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rlrobo_core.task_set import make_tasks
 from rlrobo_core.types import (
     ActionBatch,
     Form,
@@ -27,8 +28,9 @@ from rlrobo_core.types import (
 )
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.episode_record import Reader, record, shown_of_training, write_record
 from rlrobo_train.evaluation import Rates, pooled, summary
-from rlrobo_train.examination import VIDEO_EPISODES, Examination
+from rlrobo_train.examination import VIDEO_EPISODES, WATCHED_EPISODES, Examination
 from rlrobo_train.progress import Progress, final_line
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.schedule import task_of
@@ -172,15 +174,17 @@ class Conductor:
         )
 
     def _begin_evaluation(self) -> RolloutRequest:
-        self._examination = Examination(self.config, self.run, self.trainer.policy.version)
+        self._examination = Examination(self.config, self.run, self.trainer.policy)
         return self._ask(self._examination.request(self.iteration))
 
     def _ask(self, request: RolloutRequest) -> RolloutRequest:
         """The request under a new id, and an empty buffer for what will answer it."""
         self._asked += 1
         request = replace(request, request_id=self._asked)
-        keep = None if request.phase == "train" else VIDEO_EPISODES
-        self._buffer = RolloutBuffer(request, keep_images=keep)
+        if request.phase == "train":
+            self._buffer = RolloutBuffer(request)
+        else:
+            self._buffer = RolloutBuffer(request, VIDEO_EPISODES, WATCHED_EPISODES)
         self._render_s = self._decode_s = 0.0
         self._began = time.monotonic()
         return request
@@ -240,6 +244,8 @@ class Conductor:
         seconds["time/update"] = time.monotonic() - began
         self._log(self._rollout_metrics(buffer, groups) | stats | seconds)
         self._updating = False
+        if self.iteration == 1 or self.iteration % self.config.checkpoint_every == 0:
+            self._record(buffer, groups)
         if self.iteration % self.config.checkpoint_every == 0:
             self._save_checkpoint()
         if self._buffer is None:
@@ -331,6 +337,16 @@ class Conductor:
             "rollout/policy_lag": float(buffer.request.iteration - min(buffer.versions, default=0)),
             "graph/groups_dropped": float(len(buffer.dropped())),
         }
+
+    def _record(self, buffer: RolloutBuffer, groups: list[RolloutGroup]) -> None:
+        """What two of the iteration's episodes taught, step by step."""
+        branching = buffer.request.form == "branch"
+        branch_steps = buffer.request.branch_steps if branching else None
+        weighed = {g.group_id: self.trainer.advantages(g, branch_steps) for g in groups}
+        task = make_tasks(buffer.request.task, self.config.variant)[buffer.request.task]
+        reader = Reader(self.trainer.policy, task, weighed)
+        episodes = record(buffer, shown_of_training(groups, branching), reader)
+        write_record(self.run.path, f"train_{self.iteration:06d}", episodes)
 
     def _log(self, metrics: dict[str, float]) -> None:
         row = metrics | {"graph/messages_lost": float(self._lost)}

@@ -10,14 +10,18 @@ import numpy as np
 from rlrobo_core.shifts import NO_SHIFT, applies, parse_task, request_name
 from rlrobo_core.task_set import make_tasks
 from rlrobo_core.types import HELD_OUT, RolloutRequest
+from rlrobo_policy.policy import VlmPolicy
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.episode_record import Reader, record, shown_of_evaluation, write_record
 from rlrobo_train.evaluation import Evaluation, Rates, evaluate, pooled, write_eval
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.suite import print_suite, write_suite
 from rlrobo_train.video import Episode, write_video
 
 VIDEO_EPISODES = 9
+WATCHED_EPISODES = 200
+"""Episodes after those of which something is seen where they fail."""
 
 
 def examined(config: TrainConfig) -> tuple[str, ...]:
@@ -34,8 +38,9 @@ def examined(config: TrainConfig) -> tuple[str, ...]:
 class Examination:
     """Asks for one name's held-out episodes after the other's and keeps what came of them."""
 
-    def __init__(self, config: TrainConfig, run: RunDirectory, policy_version: int) -> None:
-        self._config, self._run, self._version = config, run, policy_version
+    def __init__(self, config: TrainConfig, run: RunDirectory, policy: VlmPolicy) -> None:
+        self._config, self._run, self._policy = config, run, policy
+        self._version = policy.version
         self._names = examined(config)
         self._tasks = make_tasks(config.task, config.variant)
         self._results: dict[str, Evaluation] = {}
@@ -71,7 +76,10 @@ class Examination:
             checkpoint=self._config.checkpoint or self._config.model,
             policy_version=self._version,
         )
-        frames_per_s = round(self._tasks[parse_task(name)[0]].control_hz)
+        task = self._tasks[parse_task(name)[0]]
+        episodes = record(buffer, shown_of_evaluation(groups), Reader(self._policy, task))
+        write_record(self._run.path, file, episodes)
+        frames_per_s = round(task.control_hz)
         films = [film(group) for group in groups[:VIDEO_EPISODES]]
         write_video(self._run.path / f"{file}.mp4", films, frames_per_s)
         return f"{name}: success {result.success}" if len(self._names) > 1 else ""

@@ -17,17 +17,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
-from numpy.typing import NDArray
 
-from rlrobo_train.metrics import Row, read_metrics
-
-Run = list[Row]
-Array = NDArray[np.float64]
+from rlrobo_train.curves import Run, all_series, over_runs, series, smooth
+from rlrobo_train.metrics import read_metrics
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
 """Okabe and Ito's palette, told apart by colour-blind readers."""
-SMOOTHING = 0.08
-"""Width of the running mean over noisy series, as a part of the run."""
 
 
 def plot_curves(runs: Sequence[Path], out: Path) -> Path:
@@ -63,12 +58,12 @@ def _success(axes: Axes, groups: Groups) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     for color, (name, runs) in zip(COLORS, groups.items(), strict=False):
         for run in runs:
-            x, y = _series(run, "rollout/success")
+            x, y = series(run, "rollout/success")
             label = "rollouts (sampled)" if run is runs[0] and not name else None
-            axes.plot(x, _smooth(y), color=color, alpha=0.35, lw=1.2, label=label)
+            axes.plot(x, smooth(y), color=color, alpha=0.35, lw=1.2, label=label)
         label = f"{name} evaluation".strip()
         if len(runs) > 1:
-            for x, y in _all(runs, "eval/success"):
+            for x, y in all_series(runs, "eval/success"):
                 axes.plot(x, y, "o", ms=3.5, color=color, alpha=0.5)
             _mean_and_spread(axes, runs, "eval/success", color, f"{label}, {_seeds(runs)}")
         else:
@@ -76,10 +71,10 @@ def _success(axes: Axes, groups: Groups) -> None:
 
 
 def _evaluations(axes: Axes, run: Run, color: str, label: str) -> None:
-    x, y = _series(run, "eval/success")
+    x, y = series(run, "eval/success")
     axes.plot(x, y, color=color, lw=2, label=label)
-    _, low = _series(run, "eval/ci_low")
-    _, high = _series(run, "eval/ci_high")
+    _, low = series(run, "eval/ci_low")
+    _, high = series(run, "eval/ci_high")
     if len(x) == len(low) == len(high):
         bars = np.maximum([y - low, high - y], 0.0)
         axes.errorbar(x, y, bars, fmt="o", ms=4, capsize=3, lw=1.2, color=color)
@@ -97,7 +92,7 @@ def _reward_terms(axes: Axes, groups: Groups) -> None:
 def _losses(axes: Axes, groups: Groups) -> None:
     run = _only(groups)
     _lines(axes, run, {"policy": "loss/policy"})
-    if np.any(_series(run, "loss/kl")[1]):
+    if np.any(series(run, "loss/kl")[1]):
         _line(axes, run, "loss/kl", COLORS[1], "KL to the reference")
 
 
@@ -108,8 +103,8 @@ def _update_size(axes: Axes, groups: Groups) -> None:
     right = axes.twinx()
     right.spines[["top"]].set_visible(False)
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
-    x, y = _series(run, "policy/clip_fraction")
-    right.plot(x, _smooth(y), color=COLORS[1], lw=1.8)
+    x, y = series(run, "policy/clip_fraction")
+    right.plot(x, smooth(y), color=COLORS[1], lw=1.8)
     right.set_ylim(bottom=0.0)
     axes.set_ylim(bottom=0.0)
     axes.plot([], [], color=COLORS[1], label="clip fraction (right)")
@@ -118,21 +113,21 @@ def _update_size(axes: Axes, groups: Groups) -> None:
 def _time_split(axes: Axes, groups: Groups) -> None:
     """Seconds of an iteration. Rendering and decoding are parts of the rollout."""
     run = _only(groups)
-    x, rollout = _series(run, "time/rollout")
+    x, rollout = series(run, "time/rollout")
     parts = {"rollout": rollout}
     for name in ("decode", "render"):
-        _, seconds = _series(run, f"time/{name}")
+        _, seconds = series(run, f"time/{name}")
         if len(seconds) == len(rollout):
             parts[name] = seconds
             parts["rollout"] = np.maximum(parts["rollout"] - seconds, 0.0)
     if len(parts) > 1:
         parts["rest of the rollout"] = parts.pop("rollout")
-    _, update = _series(run, "time/update")
+    _, update = series(run, "time/update")
     if len(update) == len(rollout):
         parts["update"] = update
     if len(x):
-        smooth = [_smooth(seconds) for seconds in parts.values()]
-        axes.stackplot(x, *smooth, labels=list(parts), colors=COLORS, alpha=0.8)
+        heights = [smooth(seconds) for seconds in parts.values()]
+        axes.stackplot(x, *heights, labels=list(parts), colors=COLORS, alpha=0.8)
     axes.set_ylabel("s an iteration")
     axes.set_ylim(bottom=0)
 
@@ -176,47 +171,17 @@ def _lines(axes: Axes, run: Run, keys: Mapping[str, str]) -> None:
 
 def _line(axes: Axes, run: Run, key: str, color: str, label: str) -> None:
     """A metric, pale as it is and bold as its running mean."""
-    x, y = _series(run, key)
+    x, y = series(run, key)
     axes.plot(x, y, color=color, alpha=0.25, lw=0.8)
-    axes.plot(x, _smooth(y), color=color, lw=1.8, label=label)
+    axes.plot(x, smooth(y), color=color, lw=1.8, label=label)
 
 
 def _mean_and_spread(axes: Axes, runs: list[Run], key: str, color: str, label: str) -> None:
     """Mean over runs, and the band from the lowest to the highest, where all of them have data."""
-    series = [(x, _smooth(y) if not key.startswith("eval/") else y) for x, y in _all(runs, key)]
-    if not series:
-        return
-    begin, end = max(x[0] for x, _ in series), min(x[-1] for x, _ in series)
-    if begin > end:
-        return
-    grid = np.linspace(begin, end, 200)
-    values = np.stack([np.interp(grid, x, y) for x, y in series])
-    axes.fill_between(grid, values.min(0), values.max(0), color=color, alpha=0.18, lw=0)
-    axes.plot(grid, values.mean(0), color=color, lw=2.2, label=label)
-
-
-def _all(runs: list[Run], key: str) -> list[tuple[Array, Array]]:
-    return [(x, y) for x, y in (_series(run, key) for run in runs) if len(x)]
-
-
-def _series(run: Run, key: str) -> tuple[Array, Array]:
-    """Minutes of wall clock and values of the rows that hold the key."""
-    rows = [row for row in run if key in row]
-    minutes = np.array([row["wall_s"] / 60 for row in rows])
-    return minutes, np.array([row[key] for row in rows])
-
-
-def _smooth(y: Array) -> Array:
-    """Centred running mean; at the ends over what there is."""
-    if not len(y):
-        return y
-    width = max(1, round(SMOOTHING * len(y)))
-    known = np.isfinite(y)
-    kernel = np.ones(2 * (width // 2) + 1)
-    half = len(kernel) // 2
-    total = np.convolve(np.pad(np.where(known, y, 0.0), half), kernel, "valid")
-    count = np.convolve(np.pad(known.astype(float), half), kernel, "valid")
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    found = over_runs(runs, key)
+    if found is not None:
+        axes.fill_between(found.x, found.low, found.high, color=color, alpha=0.18, lw=0)
+        axes.plot(found.x, found.mean, color=color, lw=2.2, label=label)
 
 
 def _seeds(runs: list[Run]) -> str:

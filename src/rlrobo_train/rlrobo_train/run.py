@@ -5,6 +5,8 @@ versions.json       of Python, of the packages that matter, and the git commit
 metrics.jsonl       one row an iteration; tensorboard/ holds the same
 checkpoints/        the first and the last few, and state to resume from (checkpoint.py)
 weights/            the last few policy versions, for the policy node
+eval_<version>.json and .mp4, of each evaluation
+episodes/           a few episodes of evaluations and iterations, step by step (episode_record.py)
 summary.json        once the run has finished, with curves.png
 """
 

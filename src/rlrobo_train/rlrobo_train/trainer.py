@@ -116,12 +116,16 @@ class Trainer:
         silent = sum(not rows for rows in weighted)
         return self._metrics(terms, norms, silent, len(decisions))
 
+    def advantages(self, group: RolloutGroup, branch_steps: int | None) -> NDArray[np.float64]:
+        """f64[G, L], what each action of the group is weighed with. `branch_steps` as in update."""
+        return_GL = returns_to_go(group.reward_GL, self.config.gamma, branch_steps)
+        return group_advantages(return_GL, group.alive_GL, self.config.min_std)
+
     def _weigh(
         self, group: RolloutGroup, branch_steps: int | None
     ) -> list[tuple[Decision, NDArray[np.float64]]]:
         """The group's decisions with their advantages f64[S], without those that teach nothing."""
-        return_GL = returns_to_go(group.reward_GL, self.config.gamma, branch_steps)
-        advantage_GL = group_advantages(return_GL, group.alive_GL, self.config.min_std)
+        advantage_GL = self.advantages(group, branch_steps)
         rows = [(d, advantage_GL[d.rollout_S, d.step]) for d in group.decisions]
         return [(decision, advantage_S) for decision, advantage_S in rows if advantage_S.any()]
 
