@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from ssl import SSLContext
+from typing import TYPE_CHECKING, NamedTuple
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -57,6 +58,23 @@ class ServerConfig:
     """Longer messages are not read [MiB]."""
 
 
+class Door(NamedTuple):
+    tls: SSLContext | None
+    token: str
+
+
+def door_of(config: ServerConfig) -> Door:
+    """ValueError for a certificate or a token that is no good, and where strangers could ask."""
+    door = Door(server_tls(config.tls_cert, config.tls_key), read_token(config.token_file))
+    if not (is_loopback(config.host) or (door.tls and door.token) or config.insecure):
+        raise ValueError(
+            f"at {config.host} everyone in its network could read along and ask: give "
+            "--tls-cert, --tls-key and --token-file, or listen at --host 127.0.0.1 (behind an "
+            "ssh tunnel), or say --insecure where the network is closed by itself"
+        )
+    return door
+
+
 class PolicyServer:
     def __init__(
         self,
@@ -65,22 +83,14 @@ class PolicyServer:
         served: Served,
         config: ServerConfig = ServerConfig(),
     ) -> None:
-        """`served` is what `policy` sees and does, `tasks` those that it names. ValueError for a
-        certificate or a token that is no good, and where strangers could ask."""
+        """`served` is what `policy` sees and does, `tasks` those that it names. ValueError as
+        `door_of`."""
         self.policy, self.tasks, self.served, self.config = policy, tasks, served, config
-        self._token = read_token(config.token_file)
-        self._tls = server_tls(config.tls_cert, config.tls_key)
-        closed = is_loopback(config.host) or (self._tls and self._token)
-        if not closed and not config.insecure:
-            raise ValueError(
-                f"at {config.host} everyone in its network could read along and ask: give "
-                "--tls-cert, --tls-key and --token-file, or listen at --host 127.0.0.1 (behind an "
-                "ssh tunnel), or say --insecure where the network is closed by itself"
-            )
+        self._door = door_of(config)
 
     @property
     def scheme(self) -> str:
-        return "wss" if self._tls else "ws"
+        return "wss" if self._door.tls else "ws"
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
@@ -92,7 +102,7 @@ class PolicyServer:
                     self._converse,
                     config.host,
                     config.port,
-                    ssl=self._tls,
+                    ssl=self._door.tls,
                     process_request=self._admit,
                     compression=None,  # camera images hardly shrink, and nothing can unfold here
                     max_size=config.max_message_mib * 2**20,
@@ -108,7 +118,8 @@ class PolicyServer:
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         if request.path == "/healthz":
             return connection.respond(HTTPStatus.OK, "OK\n")
-        if self._token and not authorised(request.headers.get("Authorization", ""), self._token):
+        given, token = request.headers.get("Authorization", ""), self._door.token
+        if token and not authorised(given, token):
             log.warning("%s brought no valid token", connection.remote_address)
             return connection.respond(HTTPStatus.UNAUTHORIZED, "this server asks for its token\n")
         return None

@@ -24,7 +24,7 @@ Message = dict[str, Any]
 
 def pack(message: Mapping[str, Any]) -> bytes:
     """ValueError where it holds an array of something else than numbers."""
-    return msgpack.packb(message, default=_to_plain)
+    return msgpack.packb(message, default=_to_plain)  # pyright: ignore[reportReturnType]
 
 
 def unpack(data: bytes) -> Message:
