@@ -28,7 +28,7 @@ from websockets.sync.client import ClientConnection, connect
 from rlrobo_core.types import PolicyUpdate
 from rlrobo_policy.remote.client import RemoteConfig, RemotePolicy
 from rlrobo_policy.remote.failures import NoAnswer
-from rlrobo_policy.remote.layout import question
+from rlrobo_policy.remote.layout import Served, question
 from rlrobo_policy.remote.wire import pack, unpack
 
 # The same policy -------------------------------------------------------------------------
@@ -37,6 +37,7 @@ from rlrobo_policy.remote.wire import pack, unpack
 def test_it_acts_as_it_does_without_a_network() -> None:
     here = MeanColour()
     with serving() as port, robot(port) as there:
+        assert there.version == MeanColour.version
         for brightness, prompt in ((20, "go"), (90, "reach the green ball"), (230, "")):
             asked = observation(brightness, step=brightness, prompt=prompt)
             local, remote = here.act(asked), there.act(asked)
@@ -141,12 +142,34 @@ def test_a_server_of_another_space_is_refused(server: dict[str, Any], sentence: 
     assert policy.asked == 0
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"protocol": 99},
+        {"cameras": None},
+        {"cameras": [[1]]},
+        {"image_size": "large"},
+        {"image_size": float("inf")},
+        {"tasks": []},
+        {"tasks": {"reach": {}}},
+        {"tasks": {"reach": {"action_dims": [[]], "max_step": np.ones(2), "hold_width": None}}},
+        {"policy_version": "new"},
+    ],
+)
+def test_metadata_that_are_damaged_are_refused(damage: dict[str, Any]) -> None:
+    wanted = Served.of([REACH], CAMERAS, SIDE)
+    said = unpack(pack(wanted.metadata()))
+    wanted.check(Served.from_metadata(said))
+    with pytest.raises(ValueError):
+        wanted.check(Served.from_metadata({"rlrobo": said["rlrobo"] | damage}))
+
+
 def test_no_server_is_named_with_the_cure() -> None:
     with pytest.raises(ValueError, match=r"no server answers.*rlrobo run rlrobo_policy"):
         start_robot(1, start_s=0.3)
 
 
-@pytest.mark.parametrize("server", ["http://a:1", "a:1", "wss://", ""])
+@pytest.mark.parametrize("server", ["http://a:1", "a:1", "wss://", "", "ws://a:x", "ws://a:99999"])
 def test_a_server_that_is_no_address_is_refused(server: str) -> None:
     with pytest.raises(ValueError, match="must be wss://name:port"):
         RemotePolicy(RemoteConfig(server=server), REACH, CAMERAS, SIDE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
 
@@ -104,7 +104,10 @@ class RemotePolicy:
             )
         except ValueError as error:
             raise NoAnswer(f"the answer of {self.config.server} is of no use: {error}") from error
-        self.timing = Timing(time.monotonic() - observed_s, heard.infer_s)
+        age_s = time.monotonic() - observed_s
+        if age_s > self.config.deadline_s:
+            raise NoAnswer(f"the answer of {self.config.server} came after {age_s:.2f} s")
+        self.timing = Timing(age_s, heard.infer_s)
         self.version = heard.policy_version
         return Chunk(heard, observed_s, self.task.control_hz, owner)
 
@@ -127,7 +130,9 @@ class RemotePolicy:
     def _look_at(self, metadata: Message) -> None:
         """At each connection: ValueError where this server must not move this robot."""
         if not self.config.openpi:
-            self.wanted.check(Served.from_metadata(metadata))
+            there = Served.from_metadata(metadata)
+            self.wanted.check(there)
+            self.version = there.policy_version
 
     def _check(self, batch: ObservationBatch) -> None:
         obs, side = batch.observations, self.wanted.image_size
@@ -153,7 +158,7 @@ def _episode(batch: ObservationBatch) -> tuple[object, ...]:
 
 def _where(config: RemoteConfig) -> Where:
     url, token = urlsplit(config.server), read_token(config.token_file)
-    if url.scheme not in ("ws", "wss") or not url.hostname:
+    if url.scheme not in ("ws", "wss") or not url.hostname or not _port_is_one(url):
         raise ValueError(f"server {config.server!r} must be wss://name:port or ws://127.0.0.1:port")
     if token and url.scheme == "ws" and not is_loopback(url.hostname):
         raise ValueError(
@@ -161,3 +166,10 @@ def _where(config: RemoteConfig) -> Where:
             "and ws://127.0.0.1"
         )
     return Where(config.server, client_tls(config.server, config.ca_file), token, config.silence_s)
+
+
+def _port_is_one(url: SplitResult) -> bool:
+    try:
+        return url.port is None or url.port > 0
+    except ValueError:
+        return False

@@ -63,13 +63,14 @@ class Served:
     """[px], square"""
     tasks: dict[str, ActionSpace]
     """By name. The first one is acted for where a client names none."""
+    policy_version: int = -1
 
     @staticmethod
     def of(tasks: Iterable[Task], cameras: tuple[str, ...], image_size: int) -> Served:
         return Served(cameras, image_size, {task.name: ActionSpace.of(task) for task in tasks})
 
-    def metadata(self, policy_version: int) -> Message:
-        return {"rlrobo": {"protocol": PROTOCOL, "policy_version": policy_version, **asdict(self)}}
+    def metadata(self) -> Message:
+        return {"rlrobo": {"protocol": PROTOCOL, **asdict(self)}}
 
     @staticmethod
     def from_metadata(metadata: Message) -> Served:
@@ -86,8 +87,9 @@ class Served:
                 str(name): ActionSpace(tuple(it["action_dims"]), it["max_step"], it["hold_width"])
                 for name, it in said["tasks"].items()
             }
-            return Served(tuple(said["cameras"]), int(said["image_size"]), spaces)
-        except (KeyError, TypeError, AttributeError) as error:
+            cameras = tuple(str(camera) for camera in said["cameras"])
+            return Served(cameras, int(said["image_size"]), spaces, _whole(said, "policy_version"))
+        except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"the server's metadata are damaged: {error!r}") from error
 
     def check(self, there: Served) -> None:

@@ -106,7 +106,8 @@ class Link:
         except WebSocketException as error:
             raise NoAnswer(explain(error, self.where.url)) from error
         if isinstance(answer, str):  # openpi's way to say an error; its last line says which
-            raise NoAnswer(f"{self.where.url} reports: {answer.strip().splitlines()[-1][:500]}")
+            *_, last = answer.strip().splitlines() or ["an error without words"]
+            raise NoAnswer(f"{self.where.url} reports: {last[:500]}")
         return unpack(answer)
 
     def _run(self) -> None:

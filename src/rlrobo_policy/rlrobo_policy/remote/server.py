@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from ssl import SSLContext
 from typing import TYPE_CHECKING, NamedTuple
@@ -127,7 +127,8 @@ class PolicyServer:
     async def _converse(self, connection: ServerConnection) -> None:
         log.info("%s connected", connection.remote_address)
         try:
-            await connection.send(pack(self.served.metadata(self.policy.version)))
+            served = replace(self.served, policy_version=self.policy.version)
+            await connection.send(pack(served.metadata()))
             async for said in connection:
                 await connection.send(await self._answer(said))
         except ConnectionClosed:
