@@ -88,6 +88,14 @@ def test_the_round_trip_is_told_beside_the_models_time() -> None:
         assert there.timing.round_trip_s > there.timing.infer_s
 
 
+def test_a_task_under_a_shift_is_the_task() -> None:
+    asked = observation()
+    with serving() as port, robot(port) as there:
+        plain = there.act(asked)
+        shifted = there.act(replace(asked, request=replace(asked.request, task="reach+camera")))
+    np.testing.assert_array_equal(plain.target_M, shifted.target_M)
+
+
 def test_several_robots_are_served() -> None:
     with serving() as port, robot(port) as one, robot(port) as other:
         for brightness in (20, 120, 220):
@@ -108,6 +116,8 @@ def test_weights_and_many_environments_are_not_for_a_remote_policy() -> None:
             wide = replace(obs, samples_N=np.array(samples, np.int32))
             with pytest.raises(ValueError, match="one robot"):
                 there.act(replace(many, observations=wide))
+        with pytest.raises(ValueError, match=r"for task 'push'.*task:=push"):
+            there.act(replace(many, request=replace(many.request, task="push")))
         small = replace(obs, image_NC=obs.image_NC[:, :, :28])
         with pytest.raises(ValueError, match=r"\[1, 2, 28, 56, 3\].*\[1, 2, 56, 56, 3\]"):
             there.act(replace(many, observations=small))
@@ -244,11 +254,12 @@ def test_long_messages_are_not_read() -> None:
         ours.act(observation())
 
 
-def test_a_policy_that_fails_is_no_answer_and_the_server_lives() -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError])
+def test_a_policy_that_fails_is_no_answer_and_the_server_lives(kind: type[Exception]) -> None:
     class Failing(MeanColour):
         def act(self, batch):
             if "fail" in batch.observations.instruction_N[0]:
-                raise RuntimeError("the secret path /home/me")
+                raise kind("the secret path /home/me")
             return super().act(batch)
 
     with serving(Failing()) as port, robot(port) as there:

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 import numpy as np
 
 from rlrobo_core.codec import end_effector_target
+from rlrobo_core.shifts import parse_task
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.remote.chunk import Chunk
@@ -136,6 +137,12 @@ class RemotePolicy:
 
     def _check(self, batch: ObservationBatch) -> None:
         obs, side = batch.observations, self.wanted.image_size
+        name, _ = parse_task(batch.request.task)
+        if name != self.task.name:
+            raise ValueError(
+                f"the request is for task {name!r}, but this policy asks its server for "
+                f"{self.task.name!r}: start it with task:={name}"
+            )
         if obs.samples_N.tolist() != [1]:
             raise ValueError(
                 f"a remote policy acts for one robot, one action at a time, not for "

@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from rlrobo_core.codec import normalised_action
+from rlrobo_core.shifts import parse_task
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ObservationBatch
 from rlrobo_policy.remote.layout import Served, answer, read_question
@@ -56,6 +57,10 @@ class ServerConfig:
     itself."""
     max_message_mib: int = 16
     """Longer messages are not read [MiB]."""
+
+
+class PolicyFailed(Exception):
+    """Its cause is for the server's log, not for who asked."""
 
 
 class Door(NamedTuple):
@@ -125,7 +130,8 @@ class PolicyServer:
         return None
 
     async def _converse(self, connection: ServerConnection) -> None:
-        log.info("%s connected", connection.remote_address)
+        who = connection.remote_address  # it is forgotten when the connection ends
+        log.info("%s connected", who)
         try:
             served = replace(self.served, policy_version=self.policy.version)
             await connection.send(pack(served.metadata()))
@@ -135,10 +141,10 @@ class PolicyServer:
             pass
         except ValueError as error:
             await self._end(connection, INVALID_DATA, str(error))
-        except Exception:
-            log.exception("the policy failed")
+        except PolicyFailed as failure:
+            log.error("the policy failed", exc_info=failure.__cause__)
             await self._end(connection, INTERNAL_ERROR, "the policy failed; see the server's log")
-        log.info("%s left", connection.remote_address)
+        log.info("%s left", who)
 
     async def _end(self, connection: ServerConnection, code: int, sentence: str) -> None:
         """openpi's way to say an error: as text, then the connection closes."""
@@ -153,18 +159,20 @@ class PolicyServer:
         if isinstance(said, str):
             raise ValueError("text came, but observations are binary messages of msgpack")
         batch = read_question(unpack(said), self.served)
-        task = self.tasks.get(batch.request.task)
-        if task is None:
+        name, _ = parse_task(batch.request.task)
+        if name not in self.tasks:
             raise ValueError(
-                f"the policy does not act for task {batch.request.task!r}; it acts for: "
-                f"{', '.join(self.tasks)}"
+                f"the policy does not act for task {name!r}; it acts for: {', '.join(self.tasks)}"
             )
         loop = asyncio.get_running_loop()
-        return pack(await loop.run_in_executor(self._thread, self._act, batch, task))
+        return pack(await loop.run_in_executor(self._thread, self._act, batch, self.tasks[name]))
 
     def _act(self, batch: ObservationBatch, task: Task) -> Message:
         began = time.perf_counter()
-        actions = self.policy.act(batch)
+        try:
+            actions = self.policy.act(batch)
+        except Exception as error:
+            raise PolicyFailed from error
         took = time.perf_counter() - began
         action_ND = normalised_action(task, batch.observations.ee_pose_N, actions.target_M)
         return answer(actions, action_ND[0], took)
