@@ -21,6 +21,7 @@ setup(
     entry_points={
         "console_scripts": [
             "policy = rlrobo_policy.__main__:main",
+            "policy_server = rlrobo_policy.remote.__main__:main",
         ]
     },
 )

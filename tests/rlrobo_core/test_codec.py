@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rlrobo_core.codec import Bins, Words, end_effector_target, make_codec
+from rlrobo_core.codec import Bins, Words, end_effector_target, make_codec, normalised_action
 from rlrobo_core.tasks import make_task
 
 ACTIONS = arrays(np.float32, (4, 3), elements=st.floats(-1, 1, width=32))
@@ -87,3 +87,12 @@ def test_a_commanded_gripper_opens_from_0_to_8_cm() -> None:
     target = end_effector_target(task, pose, action)
     assert np.allclose(target[:, 7], [0.0, 0.04, 0.08])
     assert np.allclose(target[:, :3], pose[:, :3])
+
+
+@given(ACTIONS, st.sampled_from(["reach", "stack"]))
+def test_a_target_tells_the_action_that_made_it(action: np.ndarray, name: str) -> None:
+    task = make_task(name)
+    action_ND = np.pad(action, ((0, 0), (0, len(task.action_dims) - 3)), mode="edge")
+    pose_N = np.tile(np.float32([0.5, -0.2, 0.3, 1, 0, 0, 0]), (4, 1))
+    target_N8 = end_effector_target(task, pose_N, action_ND)
+    assert np.allclose(normalised_action(task, pose_N, target_N8), action_ND, atol=1e-5)

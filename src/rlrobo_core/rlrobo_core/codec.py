@@ -163,3 +163,14 @@ def end_effector_target(task: Task, ee_pose_N: Floats, action_ND: Floats) -> NDA
         else:
             target_N8[:, "xyz".index(dim)] += action_ND[:, column] * task.max_step
     return target_N8
+
+
+def normalised_action(task: Task, ee_pose_N: Floats, target_N8: Floats) -> NDArray[np.float32]:
+    """f32[N, D], the action that `end_effector_target` made `target_N8` of, to rounding."""
+    columns = [
+        target_N8[:, 7] / MAX_GRIPPER_WIDTH * 2.0 - 1.0
+        if dim == "gripper"
+        else (target_N8[:, "xyz".index(dim)] - ee_pose_N[:, "xyz".index(dim)]) / task.max_step
+        for dim in task.action_dims
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)

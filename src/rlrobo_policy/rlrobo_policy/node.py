@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
 from rlrobo_core.task_set import AUTO, Told, make_tasks, senses_for, widest_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
-from rlrobo_policy.policy import Policy, load_policy
+from rlrobo_policy.remote.client import RemoteConfig, RemotePolicy
+from rlrobo_policy.remote.failures import NoAnswer
+
+if TYPE_CHECKING:  # it imports torch
+    from rlrobo_policy.policy import Policy
 
 
 @dataclass(frozen=True)
-class PolicyConfig:
+class PolicyConfig(RemoteConfig):
     """The node's parameters."""
+
+    policy_backend: Literal["local", "remote"] = "local"
+    """Where the policy is: local, in this node; remote, on the machine of `server`, which has the
+    checkpoint, the codec and the device."""
 
     task: str = "reach"
     """Task whose action dimensions the policy commands; several with commas between them,
@@ -96,10 +104,18 @@ class PolicyNode(RecordNode):
     def _answer(self, batch: ObservationBatch) -> None:
         if not self._answered or not asks_the_same(batch, self._answered[0]):
             began = time.monotonic()
-            self._answered = (batch, self.policy.act(batch))
+            try:
+                self._answered = (batch, self.policy.act(batch))
+            except NoAnswer as error:
+                self.complain(str(error))
+                return
             self.facts["act_s"] = f"{time.monotonic() - began:.3f}"
         self.publish(self._answered[1])
         self.facts["answers"] += 1
+
+    def close(self) -> None:
+        if isinstance(self.policy, RemotePolicy):
+            self.policy.close()
 
 
 def asks_the_same(one: ObservationBatch, other: ObservationBatch) -> bool:
@@ -117,6 +133,11 @@ def asks_the_same(one: ObservationBatch, other: ObservationBatch) -> bool:
 def make_policy(config: PolicyConfig) -> Policy:
     tasks = make_tasks(config.task, config.variant).values()
     senses = senses_for(tasks, config.cameras, config.proprioception)
+    if config.policy_backend == "remote":
+        return RemotePolicy(config, widest_task(tasks), senses.cameras, config.image_size)
+    # Only here: a machine at an arm needs no torch to ask another one.
+    from rlrobo_policy.policy import load_policy
+
     return load_policy(
         config.checkpoint or config.model,
         widest_task(tasks),
