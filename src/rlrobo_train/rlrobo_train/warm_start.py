@@ -1,10 +1,9 @@
 """The warm start: a tiny model learns to see, then imitates scripted experts for a while.
 
     ./rlrobo run rlrobo_train warm_start --out DIRECTORY
-    ./rlrobo run rlrobo_train warm_start --task all --out DIRECTORY …      (docs/learning.md)
 
-The first makes the checkpoint that ships with rlrobo for Reach, deliberately stopped early: what
-is left to learn is left to reinforcement learning. The second makes one model for all tasks.
+makes a checkpoint for Reach, deliberately stopped early: what is left to learn is left to
+reinforcement learning. How the one for all tasks was made stands in docs/learning.md.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from rlrobo_train.lessons import (
 )
 from rlrobo_train.supervised import LessonConfig, answer, teach
 
+RECIPE = "warm_start.json"
 HELD_OUT_FRAMES = 500
 """Of each task; what the seeing stage is judged by."""
 
@@ -223,10 +224,17 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     policy.vlm.model.half()  # half the bytes to ship; `load_vlm` reads it as float32
     policy.save(arguments.out)
-    recipe = {"config": asdict(arguments), "median_error_mm": measured}
-    text = json.dumps(recipe, indent=2, default=lambda path: path.name)
-    (arguments.out / "warm_start.json").write_text(text + "\n")
+    text = json.dumps(recipe(arguments, measured), indent=2, default=lambda path: path.name)
+    (arguments.out / RECIPE).write_text(text + "\n")
     print(f"wrote {arguments.out}")
+
+
+def recipe(arguments: Arguments, measured: Measured) -> dict[str, Any]:
+    """How the checkpoint was made, and `from` what where it went on from another one."""
+    before = Path(arguments.model) / RECIPE
+    config = asdict(arguments) | {"model": Path(arguments.model).name}
+    origin = {"from": json.loads(before.read_text())} if before.is_file() else {}
+    return {"config": config, "median_error_mm": measured} | origin
 
 
 if __name__ == "__main__":
