@@ -7,11 +7,11 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from rlrobo_core.codec import TOOL_DOWN
 from rlrobo_robot.safety.config import SafetyConfig
 from rlrobo_robot.safety.machine import ACTIVE, SafetyMachine, State
 from rlrobo_robot.safety.targets import StampedPose
-
-from rlrobo_core.codec import TOOL_DOWN
 
 DT = 0.01
 HOME = np.array([0.5, 0.0, 0.3, *TOOL_DOWN.astype(float)])

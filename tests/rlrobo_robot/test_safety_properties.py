@@ -10,11 +10,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from obedient_arm import DT, HOME, Bench, at, is_active, norm, runs, stamped
+
+from rlrobo_core.rotation import turn_between
 from rlrobo_robot.safety.config import SafetyConfig
 from rlrobo_robot.safety.machine import Refused, State
 from rlrobo_robot.safety.workspace import tilt
-
-from rlrobo_core.rotation import turn_between
 
 SLACK = 1e-6
 """Relative, of rounding."""

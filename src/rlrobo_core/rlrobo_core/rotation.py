@@ -7,12 +7,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = Sequence[float] | NDArray[np.float64]
 Quaternion = tuple[float, float, float, float]
 """x, y, z, w"""
 Vector = tuple[float, float, float]
 
 
-def multiply(a: Sequence[float], b: Sequence[float]) -> Quaternion:
+def multiply(a: Floats, b: Floats) -> Quaternion:
     """The rotation `b`, then `a` (Hamilton's product)."""
     ax, ay, az, aw = a
     bx, by, bz, bw = b
@@ -24,13 +28,13 @@ def multiply(a: Sequence[float], b: Sequence[float]) -> Quaternion:
     )
 
 
-def normalized(q: Sequence[float]) -> Quaternion:
+def normalized(q: Floats) -> Quaternion:
     x, y, z, w = q
     length = math.sqrt(x * x + y * y + z * z + w * w)
     return (x / length, y / length, z / length, w / length)
 
 
-def exponential(turn: Sequence[float]) -> Quaternion:
+def exponential(turn: Floats) -> Quaternion:
     """The rotation about the axis of `turn` by its length [rad]."""
     angle = math.hypot(*turn)
     # sin(angle / 2) / angle, by its series where the quotient would be 0 / 0
@@ -39,7 +43,7 @@ def exponential(turn: Sequence[float]) -> Quaternion:
     return (x * scale, y * scale, z * scale, math.cos(angle / 2))
 
 
-def turn_between(start: Sequence[float], end: Sequence[float]) -> Vector:
+def turn_between(start: Floats, end: Floats) -> Vector:
     """Rotation vector [rad] about the base's axes from `start` to `end`, the shorter way:
     `exponential(turn) * start = end` up to sign."""
     sx, sy, sz, sw = start
@@ -52,18 +56,18 @@ def turn_between(start: Sequence[float], end: Sequence[float]) -> Vector:
     return (x * scale, y * scale, z * scale)
 
 
-def turned(q: Sequence[float], turn: Sequence[float]) -> Quaternion:
+def turned(q: Floats, turn: Floats) -> Quaternion:
     """`q`, then the rotation vector `turn` [rad] about the base's axes."""
     return normalized(multiply(exponential(turn), q))
 
 
-def z_axis(q: Sequence[float]) -> Vector:
+def z_axis(q: Floats) -> Vector:
     """Where the frame's z axis points."""
     x, y, z, w = q
     return (2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y))
 
 
-def rotated(q: Sequence[float], vector: Sequence[float]) -> Vector:
+def rotated(q: Floats, vector: Floats) -> Vector:
     """The vector, rotated."""
     qx, qy, qz, qw = q
     x, y, z, _ = multiply(multiply(q, (*vector, 0.0)), (-qx, -qy, -qz, qw))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.rotation import Quaternion, turned, z_axis
+from rlrobo_core.rotation import Floats, Quaternion, turned, z_axis
 from rlrobo_robot.safety.config import SafetyConfig
 
 Array = NDArray[np.float64]
@@ -56,7 +55,7 @@ class Workspace:
             (position >= self.low - TOLERANCE).all() and (position <= self.high + TOLERANCE).all()
         )
 
-    def allows_turn(self, quaternion: Sequence[float], turn: Array) -> bool:
+    def allows_turn(self, quaternion: Floats, turn: Array) -> bool:
         """Whether the axis stays in the cone all the way along the rotation vector `turn`."""
         return largest_tilt(quaternion, turn) <= self.max_tilt + TOLERANCE
 
@@ -64,21 +63,22 @@ class Workspace:
         """Turned about the horizontal until the axis is in the cone."""
         excess = tilt(quaternion) - self.max_tilt
         if excess <= 0.0:
-            return tuple(quaternion.tolist())
+            x, y, z, w = quaternion.tolist()
+            return (x, y, z, w)
         x, y, _z = z_axis(quaternion)
         length = math.hypot(x, y)
         # axis x straight down; a tool that points straight up turns about x as well as any way
         about = (-y / length, x / length, 0.0) if length > 1e-9 else (1.0, 0.0, 0.0)
-        return turned(quaternion, tuple(excess * it for it in about))
+        return turned(quaternion, [excess * it for it in about])
 
 
-def tilt(quaternion: Sequence[float]) -> float:
+def tilt(quaternion: Floats) -> float:
     """Angle between the tool's axis and straight down [rad]."""
     x, y, z = z_axis(quaternion)
     return math.atan2(math.hypot(x, y), -z)
 
 
-def largest_tilt(quaternion: Sequence[float], turn: Array) -> float:
+def largest_tilt(quaternion: Floats, turn: Array) -> float:
     """The largest tilt on the way along the rotation vector `turn` [rad].
 
     By Rodrigues' formula the axis' share straight down is a + b cos(s) + c sin(s) after the angle
