@@ -258,7 +258,7 @@ def test_what_a_node_prints_last_is_not_lost(bench: Bench) -> None:
             [],
             "a:= of spin is not valid",
         ),
-        ("__import__('launch.conditions')", [], "launch.conditions is not known"),
+        ("__import__('launch.event_handlers')", [], "launch.event_handlers is not known"),
         ("__import__('launch').actions.TimerAction", [], "launch.actions.TimerAction is not known"),
     ],
 )  # fmt: skip

@@ -1,0 +1,60 @@
+"""A policy drives one arm, through the safety node. Nothing moves before the operator arms it:
+
+    ./rlrobo run rlrobo_robot operate arm
+
+    camera, current_pose, gripper, instruction            arm_status, current_pose
+                    v                                              v
+                [policy] -- target_pose, gripper_command --> [safety] -- controller/… --> [arm]
+
+The arm is a kinematic one (robot:=mock) or MuJoCo's (robot:=mujoco).
+"""
+
+from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
+from rlrobo.graph import NAMESPACE, Argument, environment, required, respawned
+from rlrobo_core.tasks import TASKS, VARIANTS
+
+ROBOT = Argument("robot", "mock", "mock: a kinematic arm; mujoco: simulated", ("mock", "mujoco"))
+INSTRUCTION = Argument("instruction", "", "what the policy shall do once it is armed")
+TASK = Argument(
+    "task", "reach", f"whose action space the policy has, and mujoco's scene: {', '.join(TASKS)}"
+)
+VARIANT = Argument("variant", "default", "the tasks' numbers: our own or panda_gym's", VARIANTS)
+MODEL = Argument("model", "tiny", "tiny, or a Hugging Face id or directory of a Qwen2.5-VL")
+CHECKPOINT = Argument(
+    "checkpoint", "", "the policy's checkpoint; empty: tiny's shipped one, or the bare model"
+)
+CODEC = Argument("codec", "tokens", "how actions are written", choices=("tokens", "words"))
+DEVICE = Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, …")
+IMAGE_SIZE = Argument("image_size", 112, "height and width of what the policy sees [px]")
+CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist] or both")
+PROPRIOCEPTION = Argument(
+    "proprioception", False, "tell the policy in words where the gripper is and how far open"
+)
+RATE = Argument("rate_hz", 0.0, "targets a second; 0: as the task was trained")
+SAFETY = [
+    Argument("max_speed", 0.25, "of the tool [m/s]"),
+    Argument("max_acceleration", 1.0, "of the tool [m/s^2]"),
+    Argument("max_target_age", 0.5, "a target from an older image is refused [s]"),
+    Argument("target_timeout", 0.5, "without a target for so long the arm holds [s]"),
+    Argument("deadman", "none", "what must be held", ("none", "joy", "heartbeat")),
+]
+EPISODE_SECONDS = Argument("max_seconds", 30.0, "of an episode that names no limit [s]")
+POLICY = [TASK, VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, IMAGE_SIZE, CAMERAS, PROPRIOCEPTION]
+SEEN = [IMAGE_SIZE, CAMERAS]
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = [ROBOT, INSTRUCTION, *POLICY, RATE, *SAFETY, EPISODE_SECONDS, NAMESPACE]
+    return LaunchDescription(
+        [
+            *(argument.declare() for argument in arguments),
+            *environment(),
+            required("rlrobo_robot/mock_arm", *SEEN, condition=ROBOT.equals("mock")),
+            required(
+                "rlrobo_sim/mujoco_arm", TASK, VARIANT, *SEEN, condition=ROBOT.equals("mujoco")
+            ),
+            required("rlrobo_robot/safety", *SAFETY),
+            respawned("rlrobo_robot/episodes", INSTRUCTION, EPISODE_SECONDS),
+            respawned("rlrobo_policy", *POLICY, RATE, edge="robot"),
+        ]
+    )
