@@ -55,7 +55,7 @@ class Options:
 
 
 class Loop:
-    """Arm at 50 Hz, safety machine at 100 Hz, images at the task's rate, targets `latency` later."""
+    """Arm at 50 Hz, safety machine at 100 Hz, images at the task's rate, targets later."""
 
     def __init__(self, options: Options, task: Task, policy: VlmPolicy) -> None:
         self.options, self.task, self.policy = options, task, policy

@@ -30,12 +30,16 @@ CAMERAS = Argument("cameras", ("front",), "what the policy sees: [front], [wrist
 PROPRIOCEPTION = Argument(
     "proprioception", False, "tell the policy in words where the gripper is and how far open"
 )
-RATE = Argument("rate_hz", 0.0, "targets a second; 0: as the task was trained")
+ACTING = [
+    Argument("rate_hz", 0.0, "targets a second; 0: as the task was trained"),
+    Argument("max_observation_age", 0.3, "no target from older images or states [s]"),
+]
 SAFETY = [
     Argument("max_speed", 0.25, "of the tool [m/s]"),
     Argument("max_acceleration", 1.0, "of the tool [m/s^2]"),
     Argument("max_target_age", 0.5, "a target from an older image is refused [s]"),
     Argument("target_timeout", 0.5, "without a target for so long the arm holds [s]"),
+    Argument("state_timeout", 0.2, "without news of the arm for so long it is a fault [s]"),
     Argument("deadman", "none", "what must be held", ("none", "joy", "heartbeat")),
 ]
 EPISODE_SECONDS = Argument("max_seconds", 30.0, "of an episode that names no limit [s]")
@@ -44,7 +48,7 @@ SEEN = [IMAGE_SIZE, CAMERAS]
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [ROBOT, INSTRUCTION, *POLICY, RATE, *SAFETY, EPISODE_SECONDS, NAMESPACE]
+    arguments = [ROBOT, INSTRUCTION, *POLICY, *ACTING, *SAFETY, EPISODE_SECONDS, NAMESPACE]
     return LaunchDescription(
         [
             *(argument.declare() for argument in arguments),
@@ -55,6 +59,6 @@ def generate_launch_description() -> LaunchDescription:
             ),
             required("rlrobo_robot/safety", *SAFETY),
             respawned("rlrobo_robot/episodes", INSTRUCTION, EPISODE_SECONDS),
-            respawned("rlrobo_policy", *POLICY, RATE, edge="robot"),
+            respawned("rlrobo_policy", *POLICY, *ACTING, edge="robot"),
         ]
     )

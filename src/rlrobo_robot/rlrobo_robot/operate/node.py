@@ -25,7 +25,7 @@ from rlrobo_msgs.action import RunEpisode  # pyright: ignore[reportAttributeAcce
 SERVICES = {name: f"safety/{name}" for name in ("arm", "disarm", "stop", "reset")} | {
     name: f"arm/{name}" for name in ("recover", "restart")
 }
-PATIENCE = 10.0
+PATIENCE = 20.0
 """[s] for somebody to answer."""
 
 

@@ -103,6 +103,7 @@ class SafetyNode(PlainNode):
         """The controller is not left active behind an arm that nobody watches."""
         if self.machine.state in ACTIVE:
             self._set_active.call_async(SetBool.Request(data=False))
+            time.sleep(0.1)  # nobody waits for the answer any more, but the request must leave
 
     # What is heard
 
