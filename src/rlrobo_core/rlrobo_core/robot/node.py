@@ -13,7 +13,6 @@ and drops targets as soon as more than one node publishes them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -54,13 +53,10 @@ class ArmNode(PlainNode, Generic[Config]):
         self._restart = False
         self._rivals = False
         self._frozen: Header | None = None
-        heard: tuple[tuple[Any, str, Callable[[Any], None]], ...] = (
-            (PoseStamped, "controller/target_pose", self._on_target),
-            (JointState, "controller/gripper_command", self._on_gripper),
-            (String, "arm/inject", self._on_inject),
-        )
-        for msg_type, topic, callback in heard:
-            self.create_subscription(msg_type, topic, callback, QOS_COMMAND)
+        hear = self.create_subscription
+        hear(PoseStamped, "controller/target_pose", self._on_target, QOS_COMMAND)
+        hear(JointState, "controller/gripper_command", self._on_gripper, QOS_COMMAND)
+        hear(String, "arm/inject", self._on_inject, QOS_COMMAND)
         self.create_service(SetBool, "controller/set_active", self._set_active)
         self.create_service(Trigger, "arm/recover", self._recover)
         self.create_service(Trigger, "arm/restart", self._ask_restart)
@@ -147,7 +143,8 @@ class ArmNode(PlainNode, Generic[Config]):
         ):
             header = Header(stamp=stamped.stamp, frame_id=frame)
             image.publish(image_to_msg(pixels, "rgb8", header))
-            info.publish(camera_info(*pixels.shape[:2], fovy, header))
+            height, width = pixels.shape[:2]
+            info.publish(camera_info(height, width, fovy, header))
 
     def _on_target(self, msg: PoseStamped) -> None:
         self._target = np.array(pose_from_msg(msg.pose))

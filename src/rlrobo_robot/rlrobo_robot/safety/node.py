@@ -63,17 +63,14 @@ class SafetyNode(PlainNode):
         self._set_active = self.create_client(
             SetBool, "controller/set_active", callback_group=self._meanwhile
         )
-        heard: tuple[tuple[Any, str, Callable[[Any], None], Any], ...] = (
-            (PoseStamped, "target_pose", self._on_target, QOS_COMMAND),
-            (JointState, "gripper_command", self._on_gripper, QOS_COMMAND),
-            (PoseStamped, "current_pose", self._on_pose, QOS_CAMERA),
-            (ArmStatus, "arm_status", self._on_status, QOS_CAMERA),
-            (WrenchStamped, "external_wrench", self._on_wrench, QOS_CAMERA),
-            (Joy, "joy", self._on_joy, QOS_COMMAND),
-            (Empty, "heartbeat", self._on_heartbeat, QOS_COMMAND),
-        )
-        for msg_type, topic, callback, qos in heard:
-            self.create_subscription(msg_type, topic, callback, qos)
+        hear = self.create_subscription
+        hear(PoseStamped, "target_pose", self._on_target, QOS_COMMAND)
+        hear(JointState, "gripper_command", self._on_gripper, QOS_COMMAND)
+        hear(PoseStamped, "current_pose", self._on_pose, QOS_CAMERA)
+        hear(ArmStatus, "arm_status", self._on_status, QOS_CAMERA)
+        hear(WrenchStamped, "external_wrench", self._on_wrench, QOS_CAMERA)
+        hear(Joy, "joy", self._on_joy, QOS_COMMAND)
+        hear(Empty, "heartbeat", self._on_heartbeat, QOS_COMMAND)
         self.create_service(Trigger, "~/arm", self._arm, callback_group=self._meanwhile)
         self.create_service(Trigger, "~/disarm", self._serve(self._disarm))
         self.create_service(Trigger, "~/stop", self._serve(self._stop))
