@@ -70,18 +70,20 @@ class MujocoArm:
         return scene.instruction
 
     def step(self, target: Array | None, width: float) -> None:
-        """Without a target the arm is held where it was without one for the first time: it has
-        no brakes, and would creep if it were told its measured pose again and again."""
         if target is not None:
-            self._standing, pose = None, target
-        else:
-            if self._standing is None:
-                self._standing = self._simulator.state(WORLD).ee_pose_N[0]
-            pose = self._standing
+            self._standing = None
+        pose = self._stand() if target is None else target
         try:
-            self._simulator.step(WORLD, np.concatenate([pose, [width]])[None])
+            self._simulator.step(WORLD, np.array([[*pose, width]]))
         except UnstableWorlds:
             self.restart()
+
+    def _stand(self) -> Array:
+        """f64[7]: where the arm was when it was first told nothing. It has no brakes, and would
+        creep if it were told its measured pose again and again."""
+        if self._standing is None:
+            self._standing = self._simulator.state(WORLD).ee_pose_N[0]
+        return self._standing
 
     def state(self) -> ArmState:
         state = self._simulator.state(WORLD)
