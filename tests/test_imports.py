@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "rlrobo_core": {"rlrobo_msgs"},
     "rlrobo_sim": {"rlrobo_core", "rlrobo_msgs"},
     "rlrobo_policy": {"rlrobo_core", "rlrobo_msgs"},
+    "rlrobo_robot": {"rlrobo_core", "rlrobo_msgs"},
     "rlrobo_train": {"rlrobo_core", "rlrobo_msgs", "rlrobo_policy", "rlrobo_sim"},
     "rlrobo": {"rlrobo_core"},
 }

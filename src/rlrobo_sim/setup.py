@@ -20,6 +20,7 @@ setup(
     entry_points={
         "console_scripts": [
             "sim = rlrobo_sim.__main__:main",
+            "mujoco_arm = rlrobo_sim.arm.__main__:main",
         ]
     },
 )

@@ -38,7 +38,8 @@ print("parameters", sorted(values.items()), flush=True)
 LAUNCH = """
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
-from launch.substitutions import LaunchConfiguration
+from launch.conditions import IfCondition
+from launch.substitutions import EqualsSubstitution, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -103,6 +104,22 @@ def read_until(launcher: subprocess.Popen[str], pattern: str) -> re.Match[str]:
 
 def rest(launcher: subprocess.Popen[str]) -> str:
     return launcher.communicate(timeout=60)[0]
+
+
+@pytest.mark.parametrize(("robot", "started"), [("mock", "one"), ("mujoco", "two")])
+def test_a_node_is_started_where_its_condition_holds(
+    bench: Bench, robot: str, started: str
+) -> None:
+    bench.executable("finish", FINISH)
+    nodes = [
+        f"Node(package='bench', executable='finish', name='{name}', condition=IfCondition("
+        f"EqualsSubstitution(LaunchConfiguration('robot'), '{value}')))"
+        for name, value in (("one", "mock"), ("two", "mujoco"))
+    ]
+    argument = "DeclareLaunchArgument('robot', choices=['mock', 'mujoco'])"
+    output = rest(bench.launch(", ".join([argument, *nodes]), f"robot:={robot}"))
+    (other,) = {"one", "two"} - {started}
+    assert f"[{started}]: finished cleanly" in output and f"[{other}]" not in output
 
 
 def left_behind(before: set[str]) -> set[str]:
@@ -258,7 +275,7 @@ def test_what_a_node_prints_last_is_not_lost(bench: Bench) -> None:
             [],
             "a:= of spin is not valid",
         ),
-        ("__import__('launch.conditions')", [], "launch.conditions is not known"),
+        ("__import__('launch.event_handlers')", [], "launch.event_handlers is not known"),
         ("__import__('launch').actions.TimerAction", [], "launch.actions.TimerAction is not known"),
     ],
 )  # fmt: skip

@@ -12,26 +12,58 @@ import yaml
 from rlrobo.interpreter.arguments import configure, declared, explain, load
 from rlrobo.interpreter.names import LaunchError, Node
 from rlrobo.interpreter.process import command_line
+from rlrobo.interpreter.supervisor import wanted
 from rlrobo_core.config import from_values
+from rlrobo_core.robot.arm import ArmConfig
 from rlrobo_policy.node import PolicyConfig
+from rlrobo_robot.episodes.node import EpisodesConfig
+from rlrobo_robot.safety.config import SafetyConfig
+from rlrobo_sim.arm.arm import MujocoArmConfig
 from rlrobo_sim.node import SimConfig
 from rlrobo_train.config import TrainConfig
 
 CONFIGS = {"rlrobo_sim": SimConfig, "rlrobo_policy": PolicyConfig, "rlrobo_train": TrainConfig}
-FILES = sorted((Path(__file__).parents[2] / "launch").glob("sim_*.launch.py"))
+LAUNCH = Path(__file__).parents[2] / "launch"
+FILES = sorted(LAUNCH.glob("sim_*.launch.py"))
+ROBOT = LAUNCH / "real_robot.launch.py"
+ROBOT_CONFIGS = {
+    "mock_arm": ArmConfig,
+    "mujoco_arm": MujocoArmConfig,
+    "safety": SafetyConfig,
+    "episodes": EpisodesConfig,
+    "policy": PolicyConfig,
+}
 
 
 def parameters(file: Path, scratch: Path, *given: str) -> dict[str, dict[str, Any]]:
     """What each node would get on its command line, by package."""
+    by_node = parameters_by_node(file, scratch, *given)
+    return {node.package: values for node, values in by_node}
+
+
+def parameters_by_node(file: Path, scratch: Path, *given: str) -> list[tuple[Node, dict[str, Any]]]:
     description = load(file)
     configurations = configure(description, given)
-    nodes = [entity for entity in description.entities if isinstance(entity, Node)]
-    found = {}
-    for node in nodes:
+    found = []
+    for node in [it for it in description.entities if wanted(it, configurations)]:
         command = command_line(node, configurations, scratch)
         text = Path(command[command.index("--params-file") + 1]).read_text()
-        found[node.package] = yaml.safe_load(text)["/**"]["ros__parameters"]
+        found.append((node, yaml.safe_load(text)["/**"]["ros__parameters"]))
     return found
+
+
+@pytest.mark.parametrize("robot", ["mock", "mujoco"])
+def test_one_arm_is_started_with_what_the_robots_nodes_know(robot: str, tmp_path: Path) -> None:
+    of_node = parameters_by_node(ROBOT, tmp_path, f"robot:={robot}", "task:=stack")
+    values = {node.name: from_values(ROBOT_CONFIGS[str(node.name)], it) for node, it in of_node}
+    assert list(values) == [f"{robot}_arm", "safety", "episodes", "policy"]
+    assert values["policy"].edge == "robot" and values["policy"].task == "stack"
+    assert values["safety"] == SafetyConfig() and values["episodes"] == EpisodesConfig()
+
+
+def test_an_arm_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="mock, mujoco"):
+        parameters_by_node(ROBOT, tmp_path, "robot:=ur5")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -74,7 +106,7 @@ def test_the_arguments_are_listed(file: Path) -> None:
     assert ("(default: LaunchConfiguration('task'))" in told) == (file == FILES[0])
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*FILES, ROBOT], ids=lambda file: file.name)
 def test_every_argument_is_explained_and_optional(file: Path) -> None:
     for argument in declared(load(file)).values():
         assert argument.description

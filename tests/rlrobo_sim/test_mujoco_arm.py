@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import mujoco
 import numpy as np
 import pytest
 
+from rlrobo_core.panda import forward
+from rlrobo_core.rotation import rotated
 from rlrobo_sim.mujoco import panda
 from rlrobo_sim.mujoco.ik import ArmKinematics, rotation_vector
 from rlrobo_sim.mujoco.robots import make_robot
@@ -98,3 +101,19 @@ def test_targets_are_clipped_to_the_reachable_box() -> None:
     assert (clipped_M[:, 2] >= REACH_LOW[2]).all()
     assert (np.abs(clipped_M[:, :2]) <= REACH_HIGH[:2]).all()
     np.testing.assert_array_equal(clip_to_reach(np.array([[0.5, 0.1, 0.2]])), [[0.5, 0.1, 0.2]])
+
+
+def test_the_forward_kinematics_without_a_simulator_are_the_same() -> None:
+    model = build_kinematics(make_robot("primitive"))
+    data = mujoco.MjData(model)
+    site = model.site(panda.TCP_SITE).id
+    rng = np.random.default_rng(1)
+    for q in rng.uniform(panda.JOINT_LOW, panda.JOINT_HIGH, (50, 7)):
+        data.qpos[[model.joint(name).qposadr[0] for name in panda.ARM_JOINTS]] = q
+        mujoco.mj_kinematics(model, data)
+        pose = forward(q).pose
+        np.testing.assert_allclose(pose[:3], data.site_xpos[site], atol=1e-12)
+        matrix = [rotated(pose[3:], axis) for axis in np.eye(3)]
+        np.testing.assert_allclose(
+            np.transpose(matrix), data.site_xmat[site].reshape(3, 3), atol=1e-12
+        )

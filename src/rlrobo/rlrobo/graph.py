@@ -9,7 +9,8 @@ from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
-from launch.substitutions import LaunchConfiguration
+from launch.conditions import IfCondition
+from launch.substitutions import EqualsSubstitution, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -39,6 +40,9 @@ class Argument:
     @property
     def value(self) -> LaunchConfiguration:
         return LaunchConfiguration(self.name)
+
+    def equals(self, value: str) -> IfCondition:
+        return IfCondition(EqualsSubstitution(self.value, value))
 
     def parameter(self) -> ParameterValue:
         if isinstance(self.default, Argument):
@@ -72,9 +76,11 @@ def environment() -> list[SetEnvironmentVariable]:
 def node(
     package: str, arguments: Sequence[Argument], parameters: Mapping[str, Any], **options: Any
 ) -> Node:
-    """The node of a package, named like its executable: rlrobo_sim's is `sim`. It gets the
-    arguments and the fixed `parameters` as its parameters, and 4.5 s to end."""
-    name = package.removeprefix("rlrobo_")
+    """The node of a package, named like its executable: rlrobo_sim's is `sim`, where none is
+    named as in `rlrobo_robot/safety`. It gets the arguments and the fixed `parameters` as its
+    parameters, and 4.5 s to end."""
+    package, _, name = package.partition("/")
+    name = name or package.removeprefix("rlrobo_")
     return Node(
         package=package,
         executable=name,
@@ -88,9 +94,11 @@ def node(
     )
 
 
-def required(package: str, *arguments: Argument, **parameters: Any) -> Node:
+def required(
+    package: str, *arguments: Argument, condition: IfCondition | None = None, **parameters: Any
+) -> Node:
     """A node whose end ends the launch, with an error when it ended with one."""
-    return node(package, arguments, parameters, on_exit=_end)
+    return node(package, arguments, parameters, on_exit=_end, condition=condition)
 
 
 def respawned(package: str, *arguments: Argument, **parameters: Any) -> Node:

@@ -16,7 +16,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, Quaternion
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
 
 from rlrobo_core.image_codec import decode, encode
@@ -234,6 +234,38 @@ def pose_from_msg(pose: Pose) -> tuple[float, ...]:
     """[x, y, z, qx, qy, qz, qw]"""
     p, q = pose.position, pose.orientation
     return (p.x, p.y, p.z, q.x, q.y, q.z, q.w)
+
+
+FINGERS = ("finger_joint1", "finger_joint2")
+
+
+def gripper_to_msg(width: float, header: Header) -> JointState:
+    """A gripper that is open by `width` [m], measured or commanded: both fingers' way."""
+    return JointState(header=header, name=list(FINGERS), position=[width / 2] * 2)
+
+
+def gripper_from_msg(msg: JointState) -> float:
+    """How far the gripper is open [m], whatever its joints are called. NaN without joints."""
+    return math.fsum(msg.position) if msg.position else math.nan
+
+
+def camera_info(height: int, width: int, fovy: float, header: Header) -> CameraInfo:
+    """Of a pinhole camera with square pixels that sees `fovy` [rad] from top to bottom."""
+    focal, cx, cy = height / 2 / math.tan(fovy / 2), width / 2, height / 2
+    return CameraInfo(
+        header=header,
+        height=height,
+        width=width,
+        distortion_model="plumb_bob",
+        d=[0.0] * 5,
+        k=[focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )
+
+
+def seconds(stamp: Time) -> float:
+    return stamp.sec + stamp.nanosec * 1e-9
 
 
 def update_to_msg(update: PolicyUpdate, header: Header) -> ros.PolicyUpdate:

@@ -58,7 +58,11 @@ QOS_LATCHED = QoSProfile(
 """A node that (re)starts is told the newest one."""
 
 QOS_CAMERA = qos_profile_sensor_data
-"""Best effort, as cameras publish."""
+"""Best effort, as cameras publish, and as franka_ros2's state broadcaster does: a reliable
+subscriber would hear neither."""
+
+QOS_COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+"""For what an arm is told: only the newest counts."""
 
 
 class Channel(NamedTuple):
@@ -129,13 +133,62 @@ class Received(NamedTuple):
     """Messages of its topic that were lost right before it."""
 
 
-class RecordNode(Node):
+class PlainNode(Node):
+    """A node that works in its callbacks, which its executor calls in a thread of its own
+    (`spinning`). It notes in `facts` what its diagnostics shall tell; a subclass may override
+    `close` if it holds anything."""
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        super().__init__(name, automatically_declare_parameters_from_overrides=True, **kwargs)
+        self.done = False
+        self.facts: dict[str, Any] = {}
+        self.last_error = ""
+        self._ended = threading.Event()
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(1.0, self._publish_diagnostics)
+
+    def run(self) -> None:
+        """Wait until `done`."""
+        self._ended.wait()
+
+    def stop(self) -> None:
+        """Let `run` return soon; from any thread."""
+        self.done = True
+        self._ended.set()
+
+    def close(self) -> None:
+        """Called once at the end, also after an interrupt in the middle of `run`."""
+
+    def complain(self, sentence: str) -> None:
+        """Something went wrong and the node goes on: in the log and in the diagnostics."""
+        self.last_error = sentence
+        self.get_logger().error(sentence)
+
+    def ailment(self) -> str:
+        """What is wrong at present, for the diagnostics; "" where nothing is."""
+        return self.last_error
+
+    def _publish_diagnostics(self) -> None:
+        ailment = self.ailment()
+        values = self.facts | {"last_error": self.last_error}
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.WARN if ailment else DiagnosticStatus.OK,
+            name=self.get_fully_qualified_name(),
+            message=ailment or "running",
+            hardware_id="rlrobo",
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+class RecordNode(PlainNode):
     """A node that works in the thread that calls `run` and receives in another, its executor's:
     while it computes for seconds nothing overflows, and its diagnostics go on.
 
     A subclass overrides `receive` (one record) and `work` (after all waiting records were
-    received, at least every `PERIOD` seconds), `close` if it holds anything, and may publish in
-    each. It notes in `facts` what its diagnostics shall tell.
+    received, at least every `PERIOD` seconds), and may publish in each.
     """
 
     PERIOD = 0.5
@@ -144,10 +197,7 @@ class RecordNode(Node):
     def __init__(
         self, name: str, *, listens_to: tuple[type, ...], speaks: tuple[type, ...], **kwargs: Any
     ) -> None:
-        super().__init__(name, automatically_declare_parameters_from_overrides=True, **kwargs)
-        self.done = False
-        self.facts: dict[str, Any] = {}
-        self.last_error = ""
+        super().__init__(name, **kwargs)
         self._session = secrets.randbits(64)
         self._inbox: SimpleQueue[Received | None] = SimpleQueue()
         self._sent: Counter[type] = Counter()
@@ -162,17 +212,12 @@ class RecordNode(Node):
         for record in listens_to:
             topic, msg_type, qos = CHANNELS[record]
             self.create_subscription(msg_type, topic, self._on_message, qos)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(1.0, self._publish_diagnostics)
 
     def receive(self, received: Received) -> None:
         raise NotImplementedError
 
     def work(self) -> None:
         raise NotImplementedError
-
-    def close(self) -> None:
-        """Called once at the end, also after an interrupt in the middle of `work`."""
 
     def run(self) -> None:
         """Receive and work until `done`."""
@@ -182,8 +227,11 @@ class RecordNode(Node):
             self.work()
 
     def stop(self) -> None:
-        """Let `run` return soon; from any thread."""
         self.done = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let `work` be called soon; from any thread."""
         self._inbox.put(None)
 
     def publish(self, record: Record) -> None:
@@ -195,10 +243,9 @@ class RecordNode(Node):
         self._publisher_of[kind].publish(to_msg(record, stamp, self._session))
         self._sent[kind] += 1
 
-    def complain(self, sentence: str) -> None:
-        """Something went wrong and the node goes on: in the log and in the diagnostics."""
-        self.last_error = sentence
-        self.get_logger().error(sentence)
+    def ailment(self) -> str:
+        lost = any(gaps.lost for gaps in self._gaps.values())
+        return self.last_error or ("messages were lost" if lost else "")
 
     def _take(self) -> list[Received]:
         """All records that wait; none where nothing came within `PERIOD`."""
@@ -225,31 +272,19 @@ class RecordNode(Node):
         then, sent_then = self._rated
         now, sent = time.monotonic(), self._sent.copy()
         self._rated = (now, sent)
-        values: dict[str, object] = {}
         for kind, count in sent.items():
-            values[f"sent/{CHANNELS[kind].topic}"] = count
-            values[f"rate/{CHANNELS[kind].topic}"] = (
+            self.facts[f"sent/{CHANNELS[kind].topic}"] = count
+            self.facts[f"rate/{CHANNELS[kind].topic}"] = (
                 f"{(count - sent_then[kind]) / (now - then):.2f}"
             )
         for kind, gaps in self._gaps.items():
-            values[f"heard/{CHANNELS[kind].topic}"] = self._heard[kind]
-            values[f"lost/{CHANNELS[kind].topic}"] = gaps.lost
-        values |= self.facts | {"last_error": self.last_error}
-        well = not self.last_error and not any(gaps.lost for gaps in self._gaps.values())
-        status = DiagnosticStatus(
-            level=DiagnosticStatus.OK if well else DiagnosticStatus.WARN,
-            name=self.get_fully_qualified_name(),
-            message=self.last_error or ("running" if well else "messages were lost"),
-            hardware_id="rlrobo",
-            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-        )
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
+            self.facts[f"heard/{CHANNELS[kind].topic}"] = self._heard[kind]
+            self.facts[f"lost/{CHANNELS[kind].topic}"] = gaps.lost
+        super()._publish_diagnostics()
 
 
 @contextmanager
-def spinning(node: RecordNode) -> Iterator[None]:
+def spinning(node: PlainNode) -> Iterator[None]:
     """Meanwhile the node's messages are received in a background thread. What breaks there
     stops the node and is raised here."""
     executor = SingleThreadedExecutor(context=node.context)
@@ -277,14 +312,14 @@ def spinning(node: RecordNode) -> Iterator[None]:
         raise failures[0]
 
 
-def run_node(make: Callable[[], RecordNode], args: list[str] | None = None) -> int:
+def run_node(make: Callable[[], PlainNode], args: list[str] | None = None) -> int:
     """The `main` of a node, from `rclpy.init` to the exit code: 0 when it is done or was asked
     to end by SIGINT or SIGTERM, 2 after an error of the user's, in one line on stderr.
 
     The signal interrupts the main thread (KeyboardInterrupt) wherever it is, in the middle of a
     computation too; from then on signals are ignored, so that closing is not torn.
     """
-    node: RecordNode | None = None
+    node: PlainNode | None = None
 
     def interrupt(number: int, _frame: object) -> None:
         ignore_signals()
@@ -317,7 +352,7 @@ def run_node(make: Callable[[], RecordNode], args: list[str] | None = None) -> i
     return 0
 
 
-def run_and_exit(make: Callable[[], RecordNode]) -> NoReturn:
+def run_and_exit(make: Callable[[], PlainNode]) -> NoReturn:
     """`run_node`, and end the process at once: all that must be closed is closed by then, and
     taking the interpreter apart costs a process with torch in it a second or more."""
     try:

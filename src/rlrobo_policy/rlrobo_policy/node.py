@@ -13,6 +13,8 @@ from rlrobo_core.task_set import AUTO, Told, make_tasks, senses_for, widest_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.remote.client import RemoteConfig, RemotePolicy
 from rlrobo_policy.remote.failures import NoAnswer
+from rlrobo_policy.robot.node import RobotEdge
+from rlrobo_policy.robot.readings import Readings
 
 if TYPE_CHECKING:  # it imports torch
     from rlrobo_policy.policy import Policy
@@ -51,10 +53,19 @@ class PolicyConfig(RemoteConfig):
     """The trainer's: 0, or the rank of the adapter that it trains and publishes."""
     seed: int = field(default=0, metadata={"range": (0, 2**31 - 1)})
     """Seed of the sampled actions."""
+    edge: Literal["rollouts", "robot"] = "rollouts"
+    """Whom it acts for: the batched rollouts of a simulation, or one robot with its topics."""
+    rate_hz: float = field(default=0.0, metadata={"range": (0.0, 100.0)})
+    """Of a robot: targets a second [Hz]; 0: as the task was trained."""
+    max_observation_age: float = field(default=0.3, metadata={"range": (0.01, 10.0)})
+    """Of a robot: with an image or a state older than this it does not act [s]."""
+    base_frame: str = "base"
+    """Of a robot: frame of its base, in which poses are measured and targets given."""
 
 
 class PolicyNode(RecordNode):
-    """`ObservationBatch` and `PolicyUpdate` in, `ActionBatch` out.
+    """`ObservationBatch` and `PolicyUpdate` in, `ActionBatch` out; or a robot's topics in and
+    targets out (`RobotEdge`). Both edges ask the same `Policy.act`.
 
     Only the newest observation batch matters: the simulation waits for nothing else. It is held
     until the policy is as new as its request asks: one that was just started is told the latched
@@ -72,6 +83,7 @@ class PolicyNode(RecordNode):
         )
         config = declare_parameters(self, PolicyConfig)
         self.policy = policy or make_policy(config)
+        self._robot = self._make_robot_edge(config) if config.edge == "robot" else None
         self._waiting: ObservationBatch | None = None
         self._update: PolicyUpdate | None = None
         self._answered: tuple[ObservationBatch, ActionBatch] | None = None
@@ -88,10 +100,21 @@ class PolicyNode(RecordNode):
         if self._update:
             self._take_up(self._update)
             self._update = None
+        if self._robot:
+            self._robot.work(self.policy)
         if self._waiting and self.policy.version >= self._waiting.request.min_policy_version:
             self._answer(self._waiting)
             self._waiting = None
         self.facts["holding"] = self._waiting is not None
+
+    def _make_robot_edge(self, config: PolicyConfig) -> RobotEdge:
+        tasks = make_tasks(config.task, config.variant).values()
+        task = widest_task(tasks)
+        cameras = senses_for(tasks, config.cameras, config.proprioception).cameras
+        readings = Readings(cameras, config.image_size, config.max_observation_age)
+        return RobotEdge(
+            self, readings, task.name, config.rate_hz or task.control_hz, config.base_frame
+        )
 
     def _take_up(self, update: PolicyUpdate) -> None:
         try:

@@ -37,12 +37,25 @@ class LaunchConfiguration:
         return configurations[self.name]
 
 
-Text = str | PathLike[str] | LaunchConfiguration | Sequence[str | LaunchConfiguration]
+@dataclass(frozen=True)
+class EqualsSubstitution:
+    """Stands for true or false: whether both are the same text."""
+
+    left: Text
+    right: Text
+
+    def perform(self, configurations: Configurations) -> str:
+        same = perform(self.left, configurations) == perform(self.right, configurations)
+        return str(same).lower()
+
+
+Substitution = LaunchConfiguration | EqualsSubstitution
+Text = str | PathLike[str] | Substitution | Sequence[str | Substitution]
 
 
 def perform(text: Text, configurations: Configurations) -> str:
     """The text with every substitution replaced by its value, joined without a separator."""
-    if isinstance(text, LaunchConfiguration):
+    if isinstance(text, Substitution):
         return text.perform(configurations)
     if isinstance(text, (str, PathLike)):
         return str(text)
@@ -57,7 +70,7 @@ class ParameterValue:
     value_type: type | None = None
 
     def evaluate(self, configurations: Configurations) -> Any:
-        if not isinstance(self.value, (str, LaunchConfiguration, list, tuple)):
+        if not isinstance(self.value, (str, Substitution, list, tuple)):
             return self.value
         text = perform(self.value, configurations)
         if self.value_type is str:
@@ -68,6 +81,19 @@ class ParameterValue:
         if self.value_type is not None and not isinstance(value, self.value_type):
             raise ValueError(f"{text!r} is not true or false")
         return value
+
+
+@dataclass(frozen=True)
+class IfCondition:
+    """Whether the action is there at all."""
+
+    predicate: Text
+
+    def evaluate(self, configurations: Configurations) -> bool:
+        text = perform(self.predicate, configurations)
+        if text.lower() not in ("true", "1", "false", "0"):
+            raise LaunchError(f"a condition is {text!r}, neither true nor false")
+        return text.lower() in ("true", "1")
 
 
 @dataclass(frozen=True)
@@ -118,6 +144,7 @@ class Node:
     on_exit: Shutdown | Callable[[ProcessExited, Any], Any] | None = None
     sigterm_timeout: str = "5"
     sigkill_timeout: str = "5"
+    condition: IfCondition | None = None
 
 
 Action = DeclareLaunchArgument | SetEnvironmentVariable | Shutdown | Node
@@ -131,7 +158,8 @@ class LaunchDescription:
 MODULES: dict[str, tuple[type, ...]] = {
     "launch": (LaunchDescription,),
     "launch.actions": (DeclareLaunchArgument, SetEnvironmentVariable, Shutdown),
-    "launch.substitutions": (LaunchConfiguration,),
+    "launch.conditions": (IfCondition,),
+    "launch.substitutions": (LaunchConfiguration, EqualsSubstitution),
     "launch_ros": (),
     "launch_ros.actions": (Node,),
     "launch_ros.parameter_descriptions": (ParameterValue,),

@@ -8,9 +8,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TypeGuard
 
 from rlrobo.interpreter.claims import claim
 from rlrobo.interpreter.names import (
+    Action,
     Configurations,
     LaunchDescription,
     Node,
@@ -27,6 +29,13 @@ LONGEST_WAIT = 3600.0
 """[s]; sigtimedwait takes no infinity."""
 
 
+def wanted(entity: Action, configurations: Configurations) -> TypeGuard[Node]:
+    """Whether it is a node that the arguments call for."""
+    if not isinstance(entity, Node):
+        return False
+    return entity.condition is None or entity.condition.evaluate(configurations)
+
+
 def processes(
     description: LaunchDescription, configurations: Configurations, scratch: Path
 ) -> list[Process]:
@@ -35,7 +44,7 @@ def processes(
     for entity in description.entities:
         if isinstance(entity, SetEnvironmentVariable):
             env[entity.name] = perform(entity.value, configurations)
-        elif isinstance(entity, Node):
+        elif wanted(entity, configurations):
             own = {k: perform(v, configurations) for k, v in entity.additional_env.items()}
             command = command_line(entity, configurations, scratch)
             found.append(Process(entity, command, {**env, **own}))
@@ -45,8 +54,8 @@ def processes(
 def run(description: LaunchDescription, configurations: Configurations) -> int:
     """Run the launch to its end; returns its exit code: that of the node whose end was the
     launch's end, 128 + signal when interrupted, else 0."""
-    nodes = [entity for entity in description.entities if isinstance(entity, Node) and entity.name]
-    names = [f"{namespace_of(node, configurations)}/{node.name}" for node in nodes]
+    nodes = [it for it in description.entities if wanted(it, configurations)]
+    names = [f"{namespace_of(it, configurations)}/{it.name}" for it in nodes if it.name]
     with claim(names), tempfile.TemporaryDirectory(prefix="rlrobo-launch-") as scratch:
         return Supervisor(processes(description, configurations, Path(scratch))).run()
 

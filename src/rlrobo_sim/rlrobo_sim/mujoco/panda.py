@@ -1,8 +1,7 @@
 """The Franka Panda from Franka's public numbers, drawn with primitive shapes.
 
-Frames, limits and inertials are those of franka_description (robots/fer/*.yaml, Apache-2.0)
-and of Franka's documentation (https://frankaemika.github.io/docs/control_parameters.html:
-Denavit-Hartenberg parameters in Craig's convention). Lengths in m, angles in rad, kg, N m.
+Its frames and limits are `rlrobo_core.panda`'s; inertials are those of franka_description
+(robots/fer/*.yaml, Apache-2.0). Lengths in m, angles in rad, kg, N m.
 """
 
 from __future__ import annotations
@@ -12,31 +11,36 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
+from rlrobo_core.panda import (
+    DH_A,
+    DH_ALPHA,
+    DH_D,
+    FLANGE_D,
+    HAND_YAW,
+    JOINT_HIGH,
+    JOINT_LOW,
+    MAX_FINGER_TRAVEL,
+    NUM_JOINTS,
+)
+from rlrobo_core.panda import (
+    MAX_WIDTH as MAX_WIDTH,
+)
+from rlrobo_core.panda import (
+    NEUTRAL as NEUTRAL,
+)
+from rlrobo_core.panda import (
+    TCP_Z as TCP_Z,
+)
 from rlrobo_sim.mujoco.facets import merged
 from rlrobo_sim.mujoco.shapes import CONTACT_BITS, Rgba, Shape, box, capsule, cylinder
 
-NUM_JOINTS = 7
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
 FINGER_JOINTS = ("finger_joint1", "finger_joint2")
 TCP_SITE = "tcp"
 
-DH_A = (0.0, 0.0, 0.0, 0.0825, -0.0825, 0.0, 0.088)
-DH_D = (0.333, 0.0, 0.316, 0.0, 0.384, 0.0, 0.0)
-DH_ALPHA = (0.0, -np.pi / 2, np.pi / 2, np.pi / 2, -np.pi / 2, np.pi / 2, np.pi / 2)
-FLANGE_D = 0.107
-HAND_YAW = -np.pi / 4
 FINGER_Z = 0.0584
 """Where the fingers start, in the hand's frame."""
-TCP_Z = 0.1034
-"""Tool centre point in the hand's frame; the fingertips end 9 mm beyond."""
-MAX_FINGER_TRAVEL = 0.04
-MAX_WIDTH = 2 * MAX_FINGER_TRAVEL
-
-JOINT_LOW = np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973])
-JOINT_HIGH = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973])
 JOINT_TORQUE = np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])
-NEUTRAL = np.array([0.0, 0.41, 0.0, -1.85, 0.0, 2.26, 0.79])
-"""panda_gym 3.0.7's neutral posture, tool pointing down."""
 
 ARMATURE = 0.1
 """Reflected inertia of motor and gear [kg m^2], as in mujoco_menagerie."""

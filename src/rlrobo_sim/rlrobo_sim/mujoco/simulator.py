@@ -196,6 +196,10 @@ class MujocoSimulator:
             object_velocity=object_velocity,
         )
 
+    def joint_positions(self, worlds: WorldIds) -> Array:
+        """f64[len(worlds), 7] [rad]"""
+        return self._qpos[np.ix_(self._ids(worlds), self._scene.arm_qpos)]
+
     def _body_pose(self, ids: NDArray[np.int64], body: int) -> Array:
         pose_M = np.concatenate([self._xpos[ids, body], self._xquat[ids, body]], axis=1)
         return _wxyz_to_xyzw(pose_M)

@@ -1,0 +1,1 @@
+"""A kinematic arm without a robot: what the graph is tried on first."""
