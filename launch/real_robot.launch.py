@@ -37,7 +37,7 @@ PROPRIOCEPTION = Argument(
 )
 REMOTE = [
     Argument("policy_backend", "local", "remote: ask the policy server", ("local", "remote")),
-    Argument("server", "", "of a remote policy: ws://host:port or wss://host:port"),
+    Argument("server", "ws://127.0.0.1:8000", "of a remote policy: wss://name:port, or ws:// here"),
     Argument("token_file", "", "of a remote policy: what holds the server's token"),
     Argument("ca_file", "", "of a remote policy: whom to trust for wss; empty: the system's"),
     Argument("deadline_s", 0.5, "of a remote policy: an answer later than this is dropped [s]"),
