@@ -33,8 +33,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profi
 from rclpy.signals import SignalHandlerOptions
 
 from rlrobo_core.config import field_docs, from_values
+from rlrobo_core.from_messages import Record, from_msg
 from rlrobo_core.gaps import GapCounter
-from rlrobo_core.messages import Record, from_msg, to_msg
+from rlrobo_core.messages import to_msg
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_msgs import msg as ros  # pyright: ignore[reportAttributeAccessIssue]
 
