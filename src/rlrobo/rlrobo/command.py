@@ -2,6 +2,7 @@
 
 rlrobo launch FILE [--show-args] [name:=value …]
 rlrobo run PACKAGE EXECUTABLE [arguments]
+rlrobo bag info | repair PATH
 rlrobo doctor
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 
 from rlrobo import doctor
+from rlrobo.bags import command as bag
 from rlrobo.interpreter import arguments, supervisor
 from rlrobo.interpreter.names import LaunchError, Node
 from rlrobo.interpreter.process import executable_path
@@ -57,7 +59,7 @@ def run(given: list[str]) -> int:
     os.execv(path, [path, *rest])
 
 
-COMMANDS = {"launch": launch, "run": run, "doctor": doctor.main}
+COMMANDS = {"launch": launch, "run": run, "bag": bag.main, "doctor": doctor.main}
 
 
 def main() -> int:

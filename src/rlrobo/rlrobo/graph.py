@@ -9,7 +9,8 @@ from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
-from launch.substitutions import LaunchConfiguration
+from launch.conditions import IfCondition
+from launch.substitutions import EqualsSubstitution, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -56,6 +57,11 @@ def as_text(value: bool | int | float | str | tuple[str, ...]) -> str:
 
 NAMESPACE = Argument("namespace", "", "namespace of the nodes: graphs of different ones do not mix")
 
+RECORD = Argument("record", False, "write all topics of the graph as a bag (rosbag2, MCAP)")
+BAG = Argument("bag", "", "where the bag goes; empty: a new folder in bags/")
+KEEP_GB = Argument("keep_gb", 50.0, "of the bag so much is kept, the newest [GB]; 0: all")
+RECORDING = [RECORD, BAG, KEEP_GB]
+
 
 def environment() -> list[SetEnvironmentVariable]:
     """Large messages through shared memory, output that appears when it is printed, and half of
@@ -74,7 +80,7 @@ def node(
 ) -> Node:
     """The node of a package, named like its executable: rlrobo_sim's is `sim`. It gets the
     arguments and the fixed `parameters` as its parameters, and 4.5 s to end."""
-    name = package.removeprefix("rlrobo_")
+    name = options.pop("executable", package.removeprefix("rlrobo_"))
     return Node(
         package=package,
         executable=name,
@@ -88,15 +94,35 @@ def node(
     )
 
 
-def required(package: str, *arguments: Argument, **parameters: Any) -> Node:
+def required(
+    package: str, *arguments: Argument, condition: IfCondition | None = None, **parameters: Any
+) -> Node:
     """A node whose end ends the launch, with an error when it ended with one."""
-    return node(package, arguments, parameters, on_exit=_end)
+    return node(package, arguments, parameters, on_exit=_end, condition=condition)
 
 
-def respawned(package: str, *arguments: Argument, **parameters: Any) -> Node:
+def respawned(
+    package: str, *arguments: Argument, condition: IfCondition | None = None, **parameters: Any
+) -> Node:
     """A node that is started again when it dies, unless its parameters are not valid."""
     options = {"respawn": True, "respawn_delay": 1.0, "on_exit": _end_if_misconfigured}
-    return node(package, arguments, parameters, **options)
+    return node(package, arguments, parameters, condition=condition, **options)
+
+
+def recorder() -> Node:
+    """Writes the bag where record:=true; its end is not the run's."""
+    only = {"executable": "record", "condition": IfCondition(RECORD.value)}
+    return node("rlrobo", [BAG, KEEP_GB], {}, **only)
+
+
+def replayer(*arguments: Argument) -> Node:
+    """Publishes a bag; its end ends the launch."""
+    return node("rlrobo", arguments, {}, executable="replay", on_exit=_end)
+
+
+def where(argument: Argument, value: str) -> IfCondition:
+    """Only where the argument is that value."""
+    return IfCondition(EqualsSubstitution(argument.value, value))
 
 
 def _end(event: Any, context: Any) -> Shutdown:

@@ -42,8 +42,8 @@ class RecordConfig:
 
     bag: str = ""
     """Directory to write; empty: a new one in bags/."""
-    split_gb: float = field(default=1.0, metadata={"range": (0.0, 1e6)})
-    """A new file is begun after so much [GB]; 0: never."""
+    split_gb: float = field(default=1.0, metadata={"range": (0.001, 1e6)})
+    """A new file is begun after so much, at the latest after a quarter of keep_gb [GB]."""
     keep_gb: float = field(default=50.0, metadata={"range": (0.0, 1e6)})
     """So much is kept, then the oldest files are deleted [GB]; 0: no limit."""
 
@@ -55,13 +55,9 @@ class Recorder(Node):
         super().__init__("record", automatically_declare_parameters_from_overrides=True, **kwargs)
         config = declare_parameters(self, RecordConfig)
         path = Path(config.bag or f"bags/{time.strftime('%Y%m%d-%H%M%S')}")
-        if 0 < config.keep_gb < 2 * config.split_gb:
-            raise ValueError(
-                f"keep_gb:={config.keep_gb:g} holds less than two files of split_gb:="
-                f"{config.split_gb:g}: make split_gb smaller"
-            )
+        split_gb = min(config.split_gb, config.keep_gb / 4 or config.split_gb)
         self.writer = BagWriter(
-            path, split_bytes=int(config.split_gb * GB), keep_bytes=int(config.keep_gb * GB)
+            path, split_bytes=int(split_gb * GB), keep_bytes=int(config.keep_gb * GB)
         )
         self.lost: Counter[str] = Counter()
         self._stop = stop
@@ -70,6 +66,16 @@ class Recorder(Node):
 
     def run(self) -> None:
         """Until told to stop; then what is under way is still written."""
+        try:
+            self._record()
+        except OSError as error:
+            raise ValueError(
+                f"{self.writer.path} cannot be written any more: {error.strerror}; what was "
+                f"written is kept by: rlrobo bag repair {self.writer.path}"
+            ) from error
+        print(self.summary(), flush=True)
+
+    def _record(self) -> None:
         executor = SingleThreadedExecutor(context=self.context)
         executor.add_node(self)
         with self.writer:
@@ -78,11 +84,11 @@ class Recorder(Node):
             while not self._stop.is_set():
                 executor.spin_once(timeout_sec=LOOK_S)
                 self._now_and_then()
-            end = time.monotonic() + PATIENCE_S
+            self._heard = time.monotonic()
+            end = self._heard + PATIENCE_S
             while time.monotonic() < min(end, self._heard + QUIET_S):
                 executor.spin_once(timeout_sec=QUIET_S)
         executor.shutdown()
-        print(self.summary(), flush=True)
 
     def summary(self) -> str:
         counts = self.writer.counts
@@ -102,8 +108,10 @@ class Recorder(Node):
     def _look(self) -> None:
         """Subscribe to what has appeared."""
         for topic, types in self.get_topic_names_and_types():
+            if topic in self._known or not self._is_ours(topic):
+                continue
             publishers = self.get_publishers_info_by_topic(topic)
-            if topic in self._known or not publishers or not self._is_ours(topic):
+            if not publishers:
                 continue
             try:
                 msg_class = message_class(types[0])
@@ -149,3 +157,7 @@ def message_type(msg_class: Any) -> str:
 
 def main() -> None:
     run_until_told(Recorder)
+
+
+if __name__ == "__main__":
+    main()

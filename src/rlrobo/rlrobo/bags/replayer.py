@@ -25,6 +25,8 @@ TRAINING = tuple(f"rlrobo_msgs/msg/{it.__name__}" for it in (ObservationBatch, A
 """Types that a trainer listens to."""
 PATIENCE_S = 10.0
 """How long a listener may take for what it was sent [s]."""
+DISCOVERY_S = 1.0
+"""For listeners that run already to be found [s]."""
 POLL_S = 0.05
 """[s]; rclpy has no event for a listener that appears."""
 
@@ -69,6 +71,7 @@ class Replayer(Node):
         """Until the bag ends, or told to stop."""
         if self.config.train:
             self._wait_for_trainer()
+        self._stop.wait(DISCOVERY_S)
         first, began = None, time.monotonic()
         for topic, stamp, cdr in self.bag.messages(self._publisher_of):
             first = stamp if first is None else first
@@ -117,3 +120,7 @@ class Replayer(Node):
 
 def main() -> None:
     run_until_told(Replayer)
+
+
+if __name__ == "__main__":
+    main()

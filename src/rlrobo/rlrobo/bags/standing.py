@@ -29,8 +29,8 @@ def run_until_told(make: Callable[[threading.Event], Any]) -> NoReturn:
         node = make(stop)
         node.run()
         node.destroy_node()
-    except (ValueError, OSError) as error:
-        if isinstance(error, ValueError) and not is_ours(error):
+    except ValueError as error:
+        if not is_ours(error):
             raise
         print(f"error: {error}", file=sys.stderr)
         code = 2

@@ -37,16 +37,43 @@ class LaunchConfiguration:
         return configurations[self.name]
 
 
-Text = str | PathLike[str] | LaunchConfiguration | Sequence[str | LaunchConfiguration]
+@dataclass(frozen=True)
+class EqualsSubstitution:
+    """ "true" where both sides are the same text, else "false"."""
+
+    left: Text
+    right: Text
+
+    def perform(self, configurations: Configurations) -> str:
+        return str(
+            perform(self.left, configurations) == perform(self.right, configurations)
+        ).lower()
+
+
+Substitution = LaunchConfiguration | EqualsSubstitution
+Text = str | PathLike[str] | Substitution | Sequence[str | Substitution]
 
 
 def perform(text: Text, configurations: Configurations) -> str:
     """The text with every substitution replaced by its value, joined without a separator."""
-    if isinstance(text, LaunchConfiguration):
+    if isinstance(text, Substitution):
         return text.perform(configurations)
     if isinstance(text, (str, PathLike)):
         return str(text)
     return "".join(perform(part, configurations) for part in text)
+
+
+@dataclass(frozen=True)
+class IfCondition:
+    """Whether a text says true or 1; neither that nor false or 0 is an error, as in launch."""
+
+    predicate: Text
+
+    def evaluate(self, configurations: Configurations) -> bool:
+        text = perform(self.predicate, configurations).strip().lower()
+        if text not in ("true", "1", "false", "0"):
+            raise LaunchError(f"{text!r} is not true or false, as a condition has to be")
+        return text in ("true", "1")
 
 
 @dataclass(frozen=True)
@@ -115,6 +142,7 @@ class Node:
     additional_env: Mapping[str, Text] = field(default_factory=dict)
     respawn: bool = False
     respawn_delay: float = 0.0
+    condition: IfCondition | None = None
     on_exit: Shutdown | Callable[[ProcessExited, Any], Any] | None = None
     sigterm_timeout: str = "5"
     sigkill_timeout: str = "5"
@@ -131,7 +159,8 @@ class LaunchDescription:
 MODULES: dict[str, tuple[type, ...]] = {
     "launch": (LaunchDescription,),
     "launch.actions": (DeclareLaunchArgument, SetEnvironmentVariable, Shutdown),
-    "launch.substitutions": (LaunchConfiguration,),
+    "launch.conditions": (IfCondition,),
+    "launch.substitutions": (EqualsSubstitution, LaunchConfiguration),
     "launch_ros": (),
     "launch_ros.actions": (Node,),
     "launch_ros.parameter_descriptions": (ParameterValue,),

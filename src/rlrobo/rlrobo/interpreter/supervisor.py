@@ -35,18 +35,23 @@ def processes(
     for entity in description.entities:
         if isinstance(entity, SetEnvironmentVariable):
             env[entity.name] = perform(entity.value, configurations)
-        elif isinstance(entity, Node):
+        elif isinstance(entity, Node) and is_wanted(entity, configurations):
             own = {k: perform(v, configurations) for k, v in entity.additional_env.items()}
             command = command_line(entity, configurations, scratch)
             found.append(Process(entity, command, {**env, **own}))
     return found
 
 
+def is_wanted(node: Node, configurations: Configurations) -> bool:
+    return node.condition is None or node.condition.evaluate(configurations)
+
+
 def run(description: LaunchDescription, configurations: Configurations) -> int:
     """Run the launch to its end; returns its exit code: that of the node whose end was the
     launch's end, 128 + signal when interrupted, else 0."""
     nodes = [entity for entity in description.entities if isinstance(entity, Node) and entity.name]
-    names = [f"{namespace_of(node, configurations)}/{node.name}" for node in nodes]
+    wanted = [node for node in nodes if is_wanted(node, configurations)]
+    names = [f"{namespace_of(node, configurations)}/{node.name}" for node in wanted]
     with claim(names), tempfile.TemporaryDirectory(prefix="rlrobo-launch-") as scratch:
         return Supervisor(processes(description, configurations, Path(scratch))).run()
 
