@@ -9,7 +9,7 @@ from rlrobo.graph import NAMESPACE, Argument, environment, replayer
 
 BAG = Argument("bag", "", "the bag: its directory, or one of its files")
 RATE = Argument("rate", 1.0, "1: as it was recorded; 2: twice as fast; 0: as fast as it is taken")
-TOPICS = Argument("topics", (), "only these, as in [/observations, /actions]; none: all")
+TOPICS = Argument("topics", "", "only these, with commas between them; empty: all")
 TRAIN = Argument("train", False, "wait until a trainer listens")
 
 

@@ -117,9 +117,7 @@ def test_topics_of_others_are_recorded_as_they_appear_and_replayed_in_their_time
     words: list[str] = []
     ear.create_subscription(String, "/words", lambda msg: words.append(msg.data), 64)
     while ear.heard.empty():  # it may be done before it has found us
-        replay = graph.launch(
-            "rlrobo.bags.replayer", bag=tmp_path / "bag", topics="[/policy_update]"
-        )
+        replay = graph.launch("rlrobo.bags.replayer", bag=tmp_path / "bag", topics="/policy_update")
         assert replay.wait(PATIENCE) == 0
     assert ear.next().record == PolicyUpdate(7, "seven")
     assert not words

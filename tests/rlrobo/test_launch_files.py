@@ -81,9 +81,9 @@ def test_recording_is_a_node_more_and_bags_take_the_place_of_a_simulation(tmp_pa
     trained = parameters(FILES[1], tmp_path, "train_from:=bags/one")
     assert trained.keys() == {"rlrobo_train"}
     assert trained["rlrobo_train"]["train_from"] == "bags/one"
-    replayed = parameters(REPLAY, tmp_path, "bag:=here", "topics:=[/observations]", "rate:=0")
+    replayed = parameters(REPLAY, tmp_path, "bag:=here", "topics:=/observations", "rate:=0")
     told = replayed["rlrobo replay"]
-    assert (told["bag"], told["topics"], told["rate"]) == ("here", ["/observations"], 0.0)
+    assert (told["bag"], told["topics"], told["rate"]) == ("here", "/observations", 0.0)
 
 
 def test_a_condition_is_true_or_false(tmp_path: Path) -> None:

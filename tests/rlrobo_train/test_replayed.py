@@ -18,7 +18,11 @@ pytest.importorskip("rclpy")
 from rclpy.serialization import serialize_message
 
 from rlrobo_core.bag import BagWriter, make_message
+from rlrobo_core.bag_reader import open_bag
+from rlrobo_core.bag_records import Recorded, rollouts
+from rlrobo_core.tasks import make_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
+from rlrobo_policy.policy import load_policy
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import make_conductor
@@ -26,6 +30,7 @@ from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.local import run_local
 from rlrobo_train.metrics import read_metrics
+from rlrobo_train.replayed import check_codec
 
 TOPICS = {ObservationBatch: "/observations", ActionBatch: "/actions"}
 ITERATIONS = 2
@@ -187,16 +192,43 @@ def test_a_missing_topic_is_named_with_its_type(missing: type, tmp_path: Path, c
     assert "/words (std_msgs/msg/String)" in said
 
 
-def test_what_does_not_fit_is_named_before_anything_is_learned(recorded, tmp_path, capsys) -> None:
+@pytest.mark.parametrize(
+    ("task", "codec", "said"),
+    [
+        ("push", "tokens", "is of task reach, this run of push: left out; set task:=reach"),
+        ("reach", "words", "(rlrobo_msgs/msg/ActionBatch) say"),
+    ],
+)
+def test_a_bag_of_another_task_or_codec_is_named_and_left_out(
+    recorded, tmp_path: Path, capsys, task: str, codec: str, said: str
+) -> None:
     _, bag, _ = recorded
-    other = config(tmp_path / "a", train_from=str(bag), task="push", checkpoint="", model="tiny")
-    words = config(tmp_path / "b", train_from=str(bag), codec="words", warm_start="shipped")
-    for wrong in (other, words):
-        with pytest.raises(ValueError):
-            learn(wrong)
+    load_policy("tiny", make_task(task), codec).save(tmp_path)
+    spaces = {"task": task, "codec": codec, "checkpoint": str(tmp_path)}
+    with pytest.raises(ValueError, match="nothing that came could train"):
+        learn(config(tmp_path / "run", train_from=str(bag), **spaces))
+    assert said in capsys.readouterr().out
+
+
+def test_a_bag_with_other_targets_than_the_codec_says_is_left_out(recorded, tmp_path) -> None:
+    _, bag, _ = recorded
+    policy = load_policy("tiny", make_task("reach"))
+    records = list(rollouts(open_bag(bag), pytest.fail))
+    check_codec(iter(records), policy, bag)
+    moved = [
+        Recorded(replace(it.record, target_M=it.record.target_M + np.float32(0.01)), 0)
+        if isinstance(it.record, ActionBatch)
+        else it
+        for it in records
+    ]
+    with pytest.raises(ValueError, match="not what codec:=tokens says to task reach"):
+        check_codec(iter(moved), policy, bag)
+
+
+def test_what_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is no bag and holds none"):
         make_conductor(config(tmp_path / "c", train_from=str(tmp_path)))
     with pytest.raises(ValueError, match="evaluation needs a simulation"):
-        make_conductor(config(tmp_path / "d", train_from=str(bag), mode="eval"))
+        make_conductor(config(tmp_path / "d", train_from="topics", mode="eval"))
     with pytest.raises(ValueError, match="max_policy_lag"):
-        make_conductor(config(tmp_path / "e", train_from=str(bag), max_policy_lag=1))
+        make_conductor(config(tmp_path / "e", train_from="topics", max_policy_lag=1))

@@ -39,8 +39,8 @@ class ReplayConfig:
     """Directory of a bag, or one file of it."""
     rate: float = field(default=1.0, metadata={"range": (0.0, 1e6)})
     """1: as it was recorded, 2: twice as fast; 0: as fast as the listeners take it."""
-    topics: tuple[str, ...] = ()
-    """Only these; none: all."""
+    topics: str = ""
+    """Only these, with commas between them; empty: all."""
     train: bool = False
     """Wait until a trainer listens."""
 
@@ -51,10 +51,12 @@ class Replayer(Node):
     def __init__(self, stop: threading.Event, **kwargs: Any) -> None:
         super().__init__("replay", automatically_declare_parameters_from_overrides=True, **kwargs)
         self.config = config = declare_parameters(self, ReplayConfig)
+        if not config.bag:
+            raise ValueError("name the bag that is to be replayed: bag:=bags/…")
         self.bag = open_bag(Path(config.bag))
         for sentence in self.bag.damage:
             self.get_logger().warning(f"{sentence}; the rest is replayed")
-        wanted = [t for t in config.topics if t] or list(self.bag.channels)
+        wanted = config.topics.replace(" ", "").split(",") if config.topics else self.bag.channels
         if absent := [topic for topic in wanted if topic not in self.bag.channels]:
             raise ValueError(
                 f"bag {config.bag} has no topic {absent[0]}; it has: {', '.join(self.bag.channels)}"
