@@ -40,8 +40,8 @@ def training(folder: Path, name: str, **options: object) -> dict[str, object]:
     }
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / f"checkpoints/{ITERATIONS:06d}/model.safetensors")
+def weights(run: Path, version: int = ITERATIONS) -> dict[str, torch.Tensor]:
+    return load_file(run / f"checkpoints/{version:06d}/model.safetensors")
 
 
 def updates(run: Path) -> list[dict[str, float]]:
@@ -65,12 +65,17 @@ def test_a_recorded_run_is_whole_and_replayed_it_is_the_same_run(graph, tmp_path
     load_policy("tiny", make_task("reach"), image_size=56).save(tmp_path)
     bag = tmp_path / "bag"
     recorder = graph.launch("rlrobo.bags.recorder", bag=bag)
-    graph.launch("rlrobo_sim", **ENVS)
-    graph.launch("rlrobo_policy", image_size=56)
+    simulated = [
+        graph.launch("rlrobo_sim", **ENVS),
+        graph.launch("rlrobo_policy", image_size=56),
+    ]
     train = graph.launch("rlrobo_train", **training(tmp_path, "run"))
     assert train.wait(PATIENCE) == 0
     recorder.send_signal(signal.SIGINT)
     assert recorder.wait(PATIENCE) == 0
+    for process in simulated:  # they would answer the requests that are replayed
+        process.kill()
+        process.wait(PATIENCE)
 
     recorded = open_bag(bag)
     assert not recorded.damage
@@ -94,6 +99,8 @@ def test_a_recorded_run_is_whole_and_replayed_it_is_the_same_run(graph, tmp_path
 
     first, original = weights(tmp_path / "run"), updates(tmp_path / "run")
     assert len(original) == ITERATIONS
+    untrained = weights(tmp_path / "run", 0)
+    assert not all(torch.equal(first[name], untrained[name]) for name in first)
     for other in ("replayed", "read"):
         again = weights(tmp_path / other)
         assert all(torch.equal(first[name], again[name]) for name in first), other

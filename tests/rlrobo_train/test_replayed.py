@@ -143,8 +143,8 @@ def assert_same(one: Any, other: Any) -> None:
         assert one == other
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / f"checkpoints/{ITERATIONS:06d}/model.safetensors")
+def weights(run: Path, version: int = ITERATIONS) -> dict[str, torch.Tensor]:
+    return load_file(run / f"checkpoints/{version:06d}/model.safetensors")
 
 
 def test_a_bag_gives_the_same_batches_and_the_same_policy(recorded, tmp_path: Path) -> None:
@@ -158,6 +158,8 @@ def test_a_bag_gives_the_same_batches_and_the_same_policy(recorded, tmp_path: Pa
     assert_same([g[:3] for g in given], [g[:3] for g in given_again])
     ours, theirs = weights(again), weights(run)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    untrained = weights(run, 0)
+    assert not all(torch.equal(theirs[name], untrained[name]) for name in theirs)
     rows = [row for row in read_metrics(again) if "loss/policy" in row]
     assert [row["staleness/versions"] for row in rows] == [0.0] * ITERATIONS
     assert rows[0]["policy/ratio_first"] == pytest.approx(1.0, abs=1e-4)

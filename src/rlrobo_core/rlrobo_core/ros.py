@@ -29,7 +29,13 @@ from rcl_interfaces.msg import (
 )
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
 from rclpy.signals import SignalHandlerOptions
 
 from rlrobo_core.config import field_docs, from_values
@@ -50,6 +56,14 @@ QOS_TRAINING = QoSProfile(
 dialogue, so 16 covers a hiccup, not a backlog. The durability is for nodes that (re)start in a
 running graph: A may hear B's first request, and C answer it, before C and A have found each
 other; what C said in the meantime is told to A then."""
+
+QOS_HEARING = QoSProfile(
+    history=HistoryPolicy.KEEP_ALL,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""How it is listened to: what was received and not yet taken is never overwritten, so that a
+replay as fast as it goes loses nothing while an update keeps the processor busy."""
 
 QOS_LATCHED = QoSProfile(
     depth=1,
@@ -162,7 +176,8 @@ class RecordNode(Node):
         }
         for record in listens_to:
             topic, msg_type, qos = CHANNELS[record]
-            self.create_subscription(msg_type, topic, self._on_message, qos)
+            heard = QOS_HEARING if qos is QOS_TRAINING else qos
+            self.create_subscription(msg_type, topic, self._on_message, heard)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._publish_diagnostics)
 
