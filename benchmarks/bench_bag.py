@@ -30,12 +30,12 @@ import psutil
 import rclpy
 from bench_graph import Listener, Settings, graph, requests  # first: it sets the domain
 from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from rlrobo_core.bag import BagWriter, make_message
 from rlrobo_core.bag_reader import open_bag
 from rlrobo_core.bag_records import rollouts
 from rlrobo_core.definitions import message_types
-from rlrobo_core.ros import QOS_TRAINING
 from rlrobo_core.types import ActionBatch, ObservationBatch
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -107,7 +107,7 @@ def replay(path: Path, rounds: int) -> tuple[list[float], int]:
         Image,
         TOPIC,
         lambda cdr: arrived.append((time.perf_counter(), len(cdr))),
-        QOS_TRAINING,
+        QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE),
         raw=True,
     )
     for _ in range(rounds):

@@ -22,7 +22,7 @@ from rlrobo_core.bag_reader import open_bag
 from rlrobo_core.bag_records import Recorded, rollouts
 from rlrobo_core.tasks import make_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
-from rlrobo_policy.policy import load_policy
+from rlrobo_policy.policy import load_policy, shipped_checkpoint
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import make_conductor
@@ -214,7 +214,7 @@ def test_a_bag_of_another_task_or_codec_is_named_and_left_out(
 
 def test_a_bag_with_other_targets_than_the_codec_says_is_left_out(recorded, tmp_path) -> None:
     _, bag, _ = recorded
-    policy = load_policy("tiny", make_task("reach"))
+    policy = load_policy(str(shipped_checkpoint("reach")), make_task("reach"))
     records = list(rollouts(open_bag(bag), pytest.fail))
     check_codec(iter(records), policy, bag)
     moved = [
