@@ -10,7 +10,15 @@ The arm is a kinematic one (robot:=mock) or MuJoCo's (robot:=mujoco).
 """
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
-from rlrobo.graph import NAMESPACE, Argument, environment, required, respawned
+from rlrobo.graph import (
+    NAMESPACE,
+    RECORDING,
+    Argument,
+    environment,
+    recorder,
+    required,
+    respawned,
+)
 from rlrobo_core.tasks import TASKS, VARIANTS
 
 ROBOT = Argument("robot", "mock", "mock: a kinematic arm; mujoco: simulated", ("mock", "mujoco"))
@@ -60,11 +68,21 @@ POLICY = [TASK, VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, *SENSES, *REMOTE]
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [ROBOT, INSTRUCTION, *POLICY, *ACTING, *SAFETY, EPISODE_SECONDS, NAMESPACE]
+    arguments = [
+        ROBOT,
+        INSTRUCTION,
+        *POLICY,
+        *ACTING,
+        *SAFETY,
+        EPISODE_SECONDS,
+        NAMESPACE,
+        *RECORDING,
+    ]
     return LaunchDescription(
         [
             *(argument.declare() for argument in arguments),
             *environment(),
+            recorder(),
             required("rlrobo_robot/mock_arm", IMAGE_SIZE, condition=ROBOT.equals("mock")),
             required(
                 "rlrobo_sim/mujoco_arm", TASK, VARIANT, IMAGE_SIZE, condition=ROBOT.equals("mujoco")

@@ -4,7 +4,7 @@ Of several tasks (suite:=rlrobo4) also under shifts that training never saw, and
 """
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
-from rlrobo.graph import Argument, environment, required, respawned
+from rlrobo.graph import RECORDING, Argument, environment, recorder, required, respawned
 from rlrobo_core.shifts import SHIFTS as NAMES
 from rlrobo_core.tasks import TASKS, VARIANTS
 
@@ -50,13 +50,14 @@ SCENE = [VARIANT, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 def generate_launch_description() -> LaunchDescription:
     arguments = [TASK, SUITE, SHIFTS, *MODELLING, EPISODES, SEED, OUT]
-    arguments += [NUM_ENVS, RANDOMIZE, ROBOT, NAMESPACE]
+    arguments += [NUM_ENVS, RANDOMIZE, ROBOT, NAMESPACE, *RECORDING]
     tasks = SUITE.parameter()
     evaluation = {"mode": "eval", "eval_seed": SEED.parameter(), "run_dir": OUT.parameter()}
     return LaunchDescription(
         [
             *(argument.declare() for argument in arguments),
             *environment(),
+            recorder(),
             respawned("rlrobo_sim", *SCENE, ROBOT, task=tasks, group_size=1),
             respawned("rlrobo_policy", *MODELLING, task=tasks),
             required(

@@ -9,7 +9,15 @@
 """
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
-from rlrobo.graph import NAMESPACE, Argument, environment, required, respawned
+from rlrobo.graph import (
+    NAMESPACE,
+    RECORDING,
+    Argument,
+    environment,
+    recorder,
+    required,
+    respawned,
+)
 from rlrobo_core.tasks import TASKS, VARIANTS
 
 TASK = Argument(
@@ -43,7 +51,13 @@ PROPRIOCEPTION = Argument(
 )
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
 ROBOT = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
+TRAIN_FROM = Argument(
+    "train_from",
+    "simulation",
+    "simulation; a bag or a directory of bags: without one; topics: what a replay publishes",
+)
 TRAINING = [
+    TRAIN_FROM,
     Argument(
         "algorithm",
         "branch_grpo",
@@ -64,6 +78,7 @@ TRAINING = [
         choices=("shipped", "scratch"),
     ),
     Argument("max_policy_lag", 0, "updates that a rollout's policy may lag behind; 0: lock step"),
+    Argument("stall_s", 60.0, "after this silence ask again; train_from:=topics: it is over [s]"),
     Argument("minibatch_size", 384, "actions of one optimizer step, about"),
     Argument("episodes", 200, "episodes of an evaluation"),
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
@@ -74,13 +89,15 @@ SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDO
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = dict.fromkeys([TASK, MODEL, *TRAINING, *SCENE, *MODELLING, ROBOT, NAMESPACE])
+    arguments = [TASK, MODEL, *TRAINING, *SCENE, *MODELLING, ROBOT, NAMESPACE, *RECORDING]
+    simulated = TRAIN_FROM.equals("simulation")
     return LaunchDescription(
         [
-            *(argument.declare() for argument in arguments),
+            *(argument.declare() for argument in dict.fromkeys(arguments)),
             *environment(),
-            respawned("rlrobo_sim", *SCENE, ROBOT),
-            respawned("rlrobo_policy", *MODELLING),
+            recorder(),
+            respawned("rlrobo_sim", *SCENE, ROBOT, condition=simulated),
+            respawned("rlrobo_policy", *MODELLING, condition=simulated),
             required("rlrobo_train", *MODELLING, *SCENE, *TRAINING),
         ]
     )

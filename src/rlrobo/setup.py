@@ -32,5 +32,11 @@ setup(
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},
     zip_safe=False,
-    entry_points={"console_scripts": ["rlrobo = rlrobo.command:main"]},
+    entry_points={
+        "console_scripts": [
+            "rlrobo = rlrobo.command:main",
+            "record = rlrobo.bags.recorder:main",
+            "replay = rlrobo.bags.replayer:main",
+        ]
+    },
 )

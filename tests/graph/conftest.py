@@ -103,10 +103,11 @@ class Graph:
             time.sleep(0.01)  # rclpy has no event for this
 
     def launch(
-        self, package: str, capture: bool = False, **parameters: Any
+        self, package: str, capture: bool = False, namespace: str = "", **parameters: Any
     ) -> subprocess.Popen[str]:
         """Start the node of a package as a process."""
         settings = [item for key, value in parameters.items() for item in ("-p", f"{key}:={value}")]
+        settings += ["-r", f"__ns:={namespace}"] if namespace else []
         process = subprocess.Popen(
             [sys.executable, "-m", package, "--ros-args", *settings],
             stdout=subprocess.PIPE if capture else None,

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from rlrobo.bags.recorder import RecordConfig
+from rlrobo.bags.replayer import ReplayConfig
 from rlrobo.interpreter.arguments import configure, declared, explain, load
 from rlrobo.interpreter.names import LaunchError, Node
 from rlrobo.interpreter.process import command_line
@@ -22,9 +24,16 @@ from rlrobo_sim.arm.arm import MujocoArmConfig
 from rlrobo_sim.node import SimConfig
 from rlrobo_train.config import TrainConfig
 
-CONFIGS = {"rlrobo_sim": SimConfig, "rlrobo_policy": PolicyConfig, "rlrobo_train": TrainConfig}
+CONFIGS = {
+    "rlrobo_sim": SimConfig,
+    "rlrobo_policy": PolicyConfig,
+    "rlrobo_train": TrainConfig,
+    "rlrobo record": RecordConfig,
+    "rlrobo replay": ReplayConfig,
+}
 LAUNCH = Path(__file__).parents[2] / "launch"
 FILES = sorted(LAUNCH.glob("sim_*.launch.py"))
+REPLAY = LAUNCH / "replay.launch.py"
 ROBOT = LAUNCH / "real_robot.launch.py"
 ROBOT_CONFIGS = {
     "mock_arm": ArmConfig,
@@ -36,9 +45,13 @@ ROBOT_CONFIGS = {
 
 
 def parameters(file: Path, scratch: Path, *given: str) -> dict[str, dict[str, Any]]:
-    """What each node would get on its command line, by package."""
+    """What each node that is started would get on its command line, by package (and executable
+    where a package has several)."""
     by_node = parameters_by_node(file, scratch, *given)
-    return {node.package: values for node, values in by_node}
+    return {
+        f"rlrobo {node.executable}" if node.package == "rlrobo" else str(node.package): values
+        for node, values in by_node
+    }
 
 
 def parameters_by_node(file: Path, scratch: Path, *given: str) -> list[tuple[Node, dict[str, Any]]]:
@@ -66,9 +79,10 @@ def test_an_arm_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path
         parameters_by_node(ROBOT, tmp_path, "robot:=ur5")
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*FILES, REPLAY], ids=lambda file: file.name)
 def test_every_node_knows_its_parameters(file: Path, tmp_path: Path) -> None:
-    for package, values in parameters(file, tmp_path).items():
+    recording = ["record:=true"] if file in FILES else []
+    for package, values in parameters(file, tmp_path, *recording).items():
         config = from_values(CONFIGS[package], values)
         assert all(type(values[name]) is type(asdict(config)[name]) or isinstance(
             values[name], list) for name in values)  # fmt: skip
@@ -87,6 +101,25 @@ def test_nodes_agree_on_what_they_share(tmp_path: Path) -> None:
         assert [values[name] for values in of_node.values()] == [value] * 3
     for name, value in {"seed": 7, "proprioception": "true"}.items():
         assert [of_node[f"rlrobo_{node}"][name] for node in ("policy", "train")] == [value] * 2
+
+
+def test_recording_is_a_node_more_and_bags_take_the_place_of_a_simulation(tmp_path: Path) -> None:
+    for file in FILES:
+        nodes = parameters(file, tmp_path)
+        recorded = parameters(file, tmp_path, "record:=true", "bag:=here", "keep_gb:=3")
+        assert recorded.keys() - nodes.keys() == {"rlrobo record"}
+        assert recorded["rlrobo record"] == {"bag": "here", "keep_gb": 3.0}
+    trained = parameters(FILES[1], tmp_path, "train_from:=bags/one")
+    assert trained.keys() == {"rlrobo_train"}
+    assert trained["rlrobo_train"]["train_from"] == "bags/one"
+    replayed = parameters(REPLAY, tmp_path, "bag:=here", "topics:=/observations", "rate:=0")
+    told = replayed["rlrobo replay"]
+    assert (told["bag"], told["topics"], told["rate"]) == ("here", "/observations", 0.0)
+
+
+def test_a_condition_is_true_or_false(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="'maybe' is not true or false"):
+        parameters(FILES[1], tmp_path, "record:=maybe")
 
 
 def test_a_suite_is_every_nodes_task(tmp_path: Path) -> None:

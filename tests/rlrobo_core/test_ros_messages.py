@@ -10,8 +10,9 @@ pytest.importorskip("rclpy")
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 
+from rlrobo_core.from_messages import from_msg, image_from_msg
 from rlrobo_core.image_codec import ENCODINGS
-from rlrobo_core.messages import from_msg, image_from_msg, image_to_msg, to_msg
+from rlrobo_core.messages import image_to_msg, to_msg
 from rlrobo_core.types import (
     HELD_OUT,
     ActionBatch,

@@ -4,6 +4,7 @@ rlrobo launch FILE [--show-args] [name:=value …]
 rlrobo run PACKAGE EXECUTABLE [arguments]
 rlrobo report RUN [--out FILE]
 rlrobo compare [NAME=]RUN … [--out FILE]
+rlrobo bag info | repair PATH
 rlrobo doctor
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 
 from rlrobo import doctor
+from rlrobo.bags import command as bag
 from rlrobo.interpreter import arguments, supervisor
 from rlrobo.interpreter.names import LaunchError, Node
 from rlrobo.interpreter.process import executable_path
@@ -64,6 +66,7 @@ COMMANDS = {
     "run": run,
     "report": lambda given: run(["rlrobo_train", "report", *given]),
     "compare": lambda given: run(["rlrobo_train", "compare", *given]),
+    "bag": bag.main,
     "doctor": doctor.main,
 }
 

@@ -42,6 +42,7 @@ class Argument:
         return LaunchConfiguration(self.name)
 
     def equals(self, value: str) -> IfCondition:
+        """For nodes that are only there where the argument is that value."""
         return IfCondition(EqualsSubstitution(self.value, value))
 
     def parameter(self) -> ParameterValue:
@@ -59,6 +60,11 @@ def as_text(value: bool | int | float | str | tuple[str, ...]) -> str:
 
 
 NAMESPACE = Argument("namespace", "", "namespace of the nodes: graphs of different ones do not mix")
+
+RECORD = Argument("record", False, "write all topics of the graph as a bag (rosbag2, MCAP)")
+BAG = Argument("bag", "", "where the bag goes; empty: a new folder in bags/")
+KEEP_GB = Argument("keep_gb", 50.0, "of the bag so much is kept, the newest [GB]; 0: all")
+RECORDING = [RECORD, BAG, KEEP_GB]
 
 
 def environment() -> list[SetEnvironmentVariable]:
@@ -101,10 +107,22 @@ def required(
     return node(package, arguments, parameters, on_exit=_end, condition=condition)
 
 
-def respawned(package: str, *arguments: Argument, **parameters: Any) -> Node:
+def respawned(
+    package: str, *arguments: Argument, condition: IfCondition | None = None, **parameters: Any
+) -> Node:
     """A node that is started again when it dies, unless its parameters are not valid."""
     options = {"respawn": True, "respawn_delay": 1.0, "on_exit": _end_if_misconfigured}
-    return node(package, arguments, parameters, **options)
+    return node(package, arguments, parameters, condition=condition, **options)
+
+
+def recorder() -> Node:
+    """Writes the bag where record:=true; its end is not the run's."""
+    return node("rlrobo/record", [BAG, KEEP_GB], {}, condition=IfCondition(RECORD.value))
+
+
+def replayer(*arguments: Argument) -> Node:
+    """Publishes a bag; its end ends the launch."""
+    return node("rlrobo/replay", arguments, {}, on_exit=_end)
 
 
 def _end(event: Any, context: Any) -> Shutdown:

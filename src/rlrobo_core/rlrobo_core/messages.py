@@ -1,8 +1,7 @@
-"""Records to ROS messages and back, on the fast paths only.
+"""Records to ROS messages, on the fast paths only; back again in `from_messages.py`.
 
-A message's array field is an `array.array`: assigned as one it is a pointer, read through
-`np.frombuffer` it is a view. Assigning a list or an ndarray makes rosidl check every element
-(16 images of 224x224: 0.1 ms against 42 and 157).
+A message's array field is an `array.array`: assigned as one it is a pointer. Assigning a list or
+an ndarray makes rosidl check every element (16 images of 224x224: 0.1 ms against 42 and 157).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -19,20 +18,10 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
 
-from rlrobo_core.image_codec import decode, encode
-from rlrobo_core.types import (
-    ActionBatch,
-    Form,
-    ObservationBatch,
-    Observations,
-    Outcomes,
-    Phase,
-    PolicyUpdate,
-    RolloutRequest,
-)
+from rlrobo_core.from_messages import Record
+from rlrobo_core.image_codec import encode
+from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_msgs import msg as ros  # pyright: ignore[reportAttributeAccessIssue]
-
-Record = RolloutRequest | ObservationBatch | ActionBatch | PolicyUpdate
 
 BASE_FRAME = "base"
 """All poses are in the robot's base frame."""
@@ -48,11 +37,6 @@ def fast_array(values: NDArray[Any]) -> array[Any]:
     return filled
 
 
-def view(values: array[Any], *shape: int) -> NDArray[Any]:
-    """A message's array field as an ndarray on the same memory."""
-    return np.frombuffer(values, values.typecode).reshape(shape or -1)
-
-
 def image_to_msg(pixels: NDArray[Any], encoding: str, header: Header | None = None) -> Image:
     """As cv_bridge's `cv2_to_imgmsg`. ValueError where the pixels are not of that encoding."""
     data = encode(pixels, encoding)
@@ -64,13 +48,6 @@ def image_to_msg(pixels: NDArray[Any], encoding: str, header: Header | None = No
         encoding=encoding,
         step=width * math.prod(channels) * pixels.itemsize,
         data=fast_array(data),
-    )
-
-
-def image_from_msg(msg: Image, desired: str = "passthrough") -> NDArray[Any]:
-    """As cv_bridge's `imgmsg_to_cv2`. ValueError where encoding and size contradict."""
-    return decode(
-        msg.data, msg.height, msg.width, msg.encoding, msg.step, bool(msg.is_bigendian), desired
     )
 
 
@@ -88,22 +65,6 @@ def request_to_msg(request: RolloutRequest, header: Header) -> ros.RolloutReques
         min_policy_version=request.min_policy_version,
         temperature=request.temperature,
         branch_steps=request.branch_steps,
-    )
-
-
-def request_from_msg(msg: ros.RolloutRequest) -> RolloutRequest:
-    return RolloutRequest(
-        request_id=msg.request_id,
-        iteration=msg.iteration,
-        phase=cast(Phase, msg.phase),
-        form=cast(Form, msg.form),
-        task=msg.task,
-        seed=msg.seed,
-        group_ids=tuple(msg.group_ids),
-        group_size=msg.group_size,
-        min_policy_version=msg.min_policy_version,
-        temperature=msg.temperature,
-        branch_steps=msg.branch_steps,
     )
 
 
@@ -143,50 +104,6 @@ def observation_batch_to_msg(
     )
 
 
-def observation_batch_from_msg(msg: ros.ObservationBatch) -> ObservationBatch:
-    return ObservationBatch(
-        sequence=msg.sequence,
-        request=request_from_msg(msg.request),
-        observations=Observations(
-            image_NC=_tiles(msg),
-            ee_pose_N=view(msg.ee_pose, -1, 7),
-            gripper_width_N=view(msg.gripper_width),
-            instruction_N=tuple(msg.instruction),
-            group_N=view(msg.group),
-            rollout_N=view(msg.rollout),
-            samples_N=view(msg.samples),
-            step_N=view(msg.step),
-        ),
-        outcomes=Outcomes(
-            group_M=view(msg.outcome_group),
-            rollout_M=view(msg.outcome_rollout),
-            step_M=view(msg.outcome_step),
-            reward_M=view(msg.reward),
-            reward_term_names=tuple(msg.reward_term_names),
-            reward_term_MK=view(msg.reward_terms, len(msg.reward), len(msg.reward_term_names)),
-            terminated_M=np.array(msg.terminated, np.bool_),
-            truncated_M=np.array(msg.truncated, np.bool_),
-            success_M=np.array(msg.success, np.bool_),
-            chosen_M=np.array(msg.chosen, np.bool_),
-        ),
-        last=msg.last,
-        render_s=msg.render_s,
-    )
-
-
-def _tiles(msg: ros.ObservationBatch) -> NDArray[np.uint8]:
-    """u8[N, C, H, W, 3]; the height is 0 where nothing was observed (N = 0)."""
-    count, tiles = len(msg.group), len(msg.group) * msg.cameras
-    if tiles and msg.image.height % tiles:
-        raise ValueError(
-            f"an image of {msg.image.height} rows cannot hold {count} observations of "
-            f"{msg.cameras} cameras, one tile below the other"
-        )
-    height = msg.image.height // tiles if tiles else 0
-    pixels = image_from_msg(msg.image, "rgb8")
-    return pixels.reshape(count, msg.cameras, height, msg.image.width, 3)
-
-
 def action_batch_to_msg(batch: ActionBatch, header: Header, session: int) -> ros.ActionBatch:
     return ros.ActionBatch(
         header=header,
@@ -205,35 +122,11 @@ def action_batch_to_msg(batch: ActionBatch, header: Header, session: int) -> ros
     )
 
 
-def action_batch_from_msg(msg: ros.ActionBatch) -> ActionBatch:
-    count, tokens = len(msg.group), msg.tokens_per_action
-    target_M = np.empty((count, 8), np.float32)
-    target_M[:, :7] = np.array([pose_from_msg(pose) for pose in msg.target_pose]).reshape(-1, 7)
-    target_M[:, 7] = msg.gripper_width
-    return ActionBatch(
-        sequence=msg.sequence,
-        request_id=msg.request_id,
-        policy_version=msg.policy_version,
-        group_M=view(msg.group),
-        rollout_M=view(msg.rollout),
-        step_M=view(msg.step),
-        token_MT=view(msg.token, count, tokens),
-        logprob_MT=view(msg.logprob, count, tokens),
-        target_M=target_M,
-    )
-
-
 def pose_to_msg(pose: Sequence[float]) -> Pose:
     """[x, y, z, qx, qy, qz, qw]"""
     x, y, z, *quaternion = pose
     qx, qy, qz, qw = quaternion
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
-
-
-def pose_from_msg(pose: Pose) -> tuple[float, ...]:
-    """[x, y, z, qx, qy, qz, qw]"""
-    p, q = pose.position, pose.orientation
-    return (p.x, p.y, p.z, q.x, q.y, q.z, q.w)
 
 
 FINGERS = ("finger_joint1", "finger_joint2")
@@ -242,11 +135,6 @@ FINGERS = ("finger_joint1", "finger_joint2")
 def gripper_to_msg(width: float, header: Header) -> JointState:
     """A gripper that is open by `width` [m], measured or commanded: both fingers' way."""
     return JointState(header=header, name=list(FINGERS), position=[width / 2] * 2)
-
-
-def gripper_from_msg(msg: JointState) -> float:
-    """How far the gripper is open [m], whatever its joints are called. NaN without joints."""
-    return math.fsum(msg.position) if msg.position else math.nan
 
 
 def camera_info(height: int, width: int, fovy: float, header: Header) -> CameraInfo:
@@ -264,16 +152,8 @@ def camera_info(height: int, width: int, fovy: float, header: Header) -> CameraI
     )
 
 
-def seconds(stamp: Time) -> float:
-    return stamp.sec + stamp.nanosec * 1e-9
-
-
 def update_to_msg(update: PolicyUpdate, header: Header) -> ros.PolicyUpdate:
     return ros.PolicyUpdate(header=header, version=update.version, path=update.path)
-
-
-def update_from_msg(msg: ros.PolicyUpdate) -> PolicyUpdate:
-    return PolicyUpdate(version=msg.version, path=msg.path)
 
 
 def to_msg(record: Record, stamp: Time | None = None, session: int = 0) -> Any:
@@ -288,18 +168,3 @@ def to_msg(record: Record, stamp: Time | None = None, session: int = 0) -> Any:
             return action_batch_to_msg(record, header, session)
         case PolicyUpdate():
             return update_to_msg(record, header)
-
-
-def from_msg(msg: Any) -> Record:
-    """The message's record; its arrays are views of the message. ValueError where the parts
-    of the message contradict each other."""
-    match msg:
-        case ros.RolloutRequest():
-            return request_from_msg(msg)
-        case ros.ObservationBatch():
-            return observation_batch_from_msg(msg)
-        case ros.ActionBatch():
-            return action_batch_from_msg(msg)
-        case ros.PolicyUpdate():
-            return update_from_msg(msg)
-    raise TypeError(f"{type(msg).__name__} carries no record of rlrobo")

@@ -29,12 +29,19 @@ from rcl_interfaces.msg import (
 )
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
 from rclpy.signals import SignalHandlerOptions
 
 from rlrobo_core.config import field_docs, from_values
+from rlrobo_core.from_messages import Record, from_msg
 from rlrobo_core.gaps import GapCounter
-from rlrobo_core.messages import Record, from_msg, to_msg
+from rlrobo_core.messages import to_msg
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_msgs import msg as ros  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -49,6 +56,14 @@ QOS_TRAINING = QoSProfile(
 dialogue, so 16 covers a hiccup, not a backlog. The durability is for nodes that (re)start in a
 running graph: A may hear B's first request, and C answer it, before C and A have found each
 other; what C said in the meantime is told to A then."""
+
+QOS_HEARING = QoSProfile(
+    history=HistoryPolicy.KEEP_ALL,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""How it is listened to: what was received and not yet taken is never overwritten, so that a
+replay as fast as it goes loses nothing while an update keeps the processor busy."""
 
 QOS_LATCHED = QoSProfile(
     depth=1,
@@ -211,7 +226,8 @@ class RecordNode(PlainNode):
         }
         for record in listens_to:
             topic, msg_type, qos = CHANNELS[record]
-            self.create_subscription(msg_type, topic, self._on_message, qos)
+            heard = QOS_HEARING if qos is QOS_TRAINING else qos
+            self.create_subscription(msg_type, topic, self._on_message, heard)
 
     def receive(self, received: Received) -> None:
         raise NotImplementedError

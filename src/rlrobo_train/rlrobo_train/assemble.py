@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from rlrobo_core.bag_records import bags_in
 from rlrobo_core.config import from_values
 from rlrobo_core.task_set import make_tasks, widest_task
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
@@ -16,6 +17,7 @@ from rlrobo_train.config import TrainConfig
 from rlrobo_train.evaluation import Rates
 from rlrobo_train.examination import examined
 from rlrobo_train.intervals import SuccessRate
+from rlrobo_train.replayed import BagReading, Listener
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.trainer import Trainer
 from rlrobo_train.warm_start import WarmStartConfig, warm_start
@@ -33,7 +35,11 @@ def make_conductor(config: TrainConfig) -> Conductor:
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.task.replace(',', '-')}"
     folder = Path(config.run_dir or f"runs/{name}")
     run = RunDirectory.create(folder, asdict(config), needs_bytes=_bytes_needed(policy))
-    return Conductor(config, _trainer(config, policy), run)
+    return _conductor_class(config)(config, _trainer(config, policy), run)
+
+
+def _conductor_class(config: TrainConfig) -> type[Conductor]:
+    return {"simulation": Conductor, "topics": Listener}.get(config.train_from, BagReading)
 
 
 def check(config: TrainConfig) -> None:
@@ -54,6 +60,8 @@ def check(config: TrainConfig) -> None:
             "checkpoint:=<dir> or model:=<Hugging Face id>, or lora_rank:=0"
         )
     examined(config)
+    if config.train_from != "simulation":
+        _check_recorded(config)
     if config.shifts and config.mode == "train":
         raise ValueError(
             f"shifts:={config.shifts} belongs to an evaluation: leave it out, or set mode:=eval"
@@ -63,8 +71,24 @@ def check(config: TrainConfig) -> None:
             f"warm_start:=scratch makes a model of one task, not of {', '.join(config.tasks)}; "
             "set checkpoint:=<dir>"
         )
-    if config.mode == "train" and not config.minutes and not config.iterations:
+    endless = not (config.minutes or config.iterations or config.train_from != "simulation")
+    if config.mode == "train" and endless:
         raise ValueError("the run would never end: set minutes:= or iterations:=")
+
+
+def _check_recorded(config: TrainConfig) -> None:
+    if config.mode == "eval":
+        raise ValueError(
+            f"train_from:={config.train_from} trains, and an evaluation needs a simulation: leave "
+            "it out, or set mode:=train"
+        )
+    if config.max_policy_lag:
+        raise ValueError(
+            f"max_policy_lag:={config.max_policy_lag} is for rollouts that are asked for; leave it "
+            "out with train_from: what was recorded may lag by any number of updates"
+        )
+    if config.train_from != "topics":
+        bags_in(Path(config.train_from))
 
 
 def _resumed(config: TrainConfig) -> Conductor:
@@ -73,6 +97,11 @@ def _resumed(config: TrainConfig) -> Conductor:
         given = {name: getattr(config, name) for name in BUDGET}
         saved = {k: tuple(v) if isinstance(v, list) else v for k, v in run.config.items()}
         config = replace(from_values(TrainConfig, saved), **given)
+        if config.train_from != "simulation":
+            raise ValueError(
+                f"{run.path} learned from recorded rollouts and does not know where it stopped: "
+                "start a new run from its last checkpoint with checkpoint:="
+            )
         checkpoint = run.latest_checkpoint()
         if checkpoint is None:
             raise ValueError(f"{run.path} has no whole checkpoint to go on from; start a new run")

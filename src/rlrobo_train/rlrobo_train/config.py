@@ -81,12 +81,16 @@ class TrainConfig(GrpoConfig):
     """Updates between evaluations during training; 0: only before and after."""
     checkpoint_every: int = field(default=10, metadata={"range": (1, 10**9)})
     """Updates between checkpoints."""
+    train_from: str = "simulation"
+    """simulation: ask it for rollouts; a bag, or a directory of bags: learn from what was recorded;
+    topics: learn from what others ask for on the graph, as where a bag is replayed."""
     run_dir: str = ""
     """Where the run is written; empty: a new folder in runs/."""
     resume: str = ""
     """Go on with this run."""
     stall_s: float = field(default=60.0, metadata={"range": (1.0, 1e6)})
-    """Ask again after this time without a message [s]; give up after ten times that."""
+    """Ask again after this time without a message [s]; give up after ten times that. With
+    train_from:=topics the replay is over then."""
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The run without ROS: the same simulation, policy and conductor in one process.
 
     python -m rlrobo_train.local --task reach --minutes 10
+    python -m rlrobo_train.local --train-from bags/20260101-120000     # and without simulation
 
 For a bare GPU machine, for benchmarks, and to find out what the graph costs. The messages that
 nodes exchange are handed over as the records they are made of.
@@ -44,7 +45,21 @@ def run_local(conductor: Conductor, engine: RolloutEngine | RolloutEngines, poli
 
 
 def main() -> None:
-    conductor = make_conductor(tyro.cli(TrainConfig))
+    config = tyro.cli(TrainConfig)
+    if config.train_from == "topics":
+        raise ValueError("train_from topics needs the graph: name a bag, or launch it")
+    conductor = make_conductor(config)
+    try:
+        if config.train_from == "simulation":
+            _simulate(conductor)
+        else:
+            for _update in conductor.start():  # nobody is there to take it up
+                pass
+    finally:
+        conductor.close()
+
+
+def _simulate(conductor: Conductor) -> None:
     policy, config = conductor.trainer.policy, conductor.config  # a resumed run has its own
 
     def make_simulator(task: Task, shift: SceneShift) -> MujocoSimulator:
@@ -58,14 +73,11 @@ def main() -> None:
         )
 
     tasks = make_tasks(config.task, config.variant)
+    engines = RolloutEngines(tasks, config.group_size, make_simulator, config.reward)
     try:
-        engines = RolloutEngines(tasks, config.group_size, make_simulator, config.reward)
-        try:
-            run_local(conductor, engines, policy)
-        finally:
-            engines.close()
+        run_local(conductor, engines, policy)
     finally:
-        conductor.close()
+        engines.close()
 
 
 if __name__ == "__main__":

@@ -63,6 +63,19 @@ def perform(text: Text, configurations: Configurations) -> str:
 
 
 @dataclass(frozen=True)
+class IfCondition:
+    """Whether a text says true or 1; neither that nor false or 0 is an error, as in launch."""
+
+    predicate: Text
+
+    def evaluate(self, configurations: Configurations) -> bool:
+        text = perform(self.predicate, configurations).strip().lower()
+        if text not in ("true", "1", "false", "0"):
+            raise LaunchError(f"{text!r} is not true or false, as a condition has to be")
+        return text in ("true", "1")
+
+
+@dataclass(frozen=True)
 class ParameterValue:
     """A parameter of a given type; without one the text is read as YAML, as launch_ros does."""
 
@@ -81,19 +94,6 @@ class ParameterValue:
         if self.value_type is not None and not isinstance(value, self.value_type):
             raise ValueError(f"{text!r} is not true or false")
         return value
-
-
-@dataclass(frozen=True)
-class IfCondition:
-    """Whether the action is there at all."""
-
-    predicate: Text
-
-    def evaluate(self, configurations: Configurations) -> bool:
-        text = perform(self.predicate, configurations)
-        if text.lower() not in ("true", "1", "false", "0"):
-            raise LaunchError(f"a condition is {text!r}, neither true nor false")
-        return text.lower() in ("true", "1")
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,10 @@ class Node:
     additional_env: Mapping[str, Text] = field(default_factory=dict)
     respawn: bool = False
     respawn_delay: float = 0.0
+    condition: IfCondition | None = None
     on_exit: Shutdown | Callable[[ProcessExited, Any], Any] | None = None
     sigterm_timeout: str = "5"
     sigkill_timeout: str = "5"
-    condition: IfCondition | None = None
 
 
 Action = DeclareLaunchArgument | SetEnvironmentVariable | Shutdown | Node

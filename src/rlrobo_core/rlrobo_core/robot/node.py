@@ -22,14 +22,8 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, Header, String
 from std_srvs.srv import SetBool, Trigger
 
-from rlrobo_core.messages import (
-    camera_info,
-    gripper_from_msg,
-    gripper_to_msg,
-    image_to_msg,
-    pose_from_msg,
-    pose_to_msg,
-)
+from rlrobo_core.from_messages import gripper_from_msg, pose_from_msg
+from rlrobo_core.messages import camera_info, gripper_to_msg, image_to_msg, pose_to_msg
 from rlrobo_core.robot import MOVABLE
 from rlrobo_core.robot.arm import INJECTIONS, Arm, ArmConfig, camera_namespace
 from rlrobo_core.ros import QOS_CAMERA, QOS_COMMAND, QOS_LATCHED, PlainNode, declare_parameters

@@ -16,14 +16,8 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header, String
 
-from rlrobo_core.messages import (
-    gripper_from_msg,
-    gripper_to_msg,
-    image_from_msg,
-    pose_from_msg,
-    pose_to_msg,
-    seconds,
-)
+from rlrobo_core.from_messages import gripper_from_msg, image_from_msg, pose_from_msg, seconds
+from rlrobo_core.messages import gripper_to_msg, pose_to_msg
 from rlrobo_core.robot.arm import camera_namespace
 from rlrobo_core.ros import QOS_CAMERA, QOS_COMMAND, QOS_LATCHED, RecordNode
 from rlrobo_policy.remote.failures import NoAnswer

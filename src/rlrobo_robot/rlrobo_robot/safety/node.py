@@ -22,13 +22,8 @@ from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import Empty, Header, String
 from std_srvs.srv import SetBool, Trigger
 
-from rlrobo_core.messages import (
-    gripper_from_msg,
-    gripper_to_msg,
-    pose_from_msg,
-    pose_to_msg,
-    seconds,
-)
+from rlrobo_core.from_messages import gripper_from_msg, pose_from_msg, seconds
+from rlrobo_core.messages import gripper_to_msg, pose_to_msg
 from rlrobo_core.ros import (
     QOS_CAMERA,
     QOS_COMMAND,

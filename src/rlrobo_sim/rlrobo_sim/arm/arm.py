@@ -81,9 +81,10 @@ class MujocoArm:
     def _stand(self) -> Array:
         """f64[7]: where the arm was when it was first told nothing. It has no brakes, and would
         creep if it were told its measured pose again and again."""
-        if self._standing is None:
-            self._standing = self._simulator.state(WORLD).ee_pose_N[0]
-        return self._standing
+        standing = self._standing
+        if standing is None:
+            standing = self._standing = self._simulator.state(WORLD).ee_pose_N[0]
+        return standing
 
     def state(self) -> ArmState:
         state = self._simulator.state(WORLD)

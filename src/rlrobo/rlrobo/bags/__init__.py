@@ -1,0 +1,1 @@
+"""Recording the graph and replaying it, byte by byte."""
