@@ -148,7 +148,7 @@ def recording(folder: Path, settings: Settings) -> dict[str, Any]:
     with graph(settings) as listener:
         asked = requests(settings)
         listener.time(next(asked))  # warms up
-        others = [psutil.Process(), *psutil.Process().children()]
+        others = [psutil.Process(), *psutil.Process().children(recursive=True)]
         for number in itertools.count():
             rates["alone"].append(listener.time(next(asked)).rate)
             path = folder / f"recorded{number}"
