@@ -67,6 +67,7 @@ TRAINING = [
     Argument("branch_steps", 1, "steps that a branch is followed before the episode goes on"),
     Argument("gamma", 0.5, "discount of the return along a trajectory or a branch"),
     Argument("learning_rate", 2e-4, "of AdamW"),
+    Argument("temperature", 1.0, "of the actions that are sampled for training"),
     Argument("minutes", 10.0, "train for this time; 0: no limit"),
     Argument("iterations", 0, "train for this many updates; 0: no limit"),
     Argument("run_dir", "", "where the run is written; empty: a new folder in runs/"),
