@@ -127,7 +127,7 @@ def main() -> None:
     options = tyro.cli(Options)
     task = make_task(options.task)
     policy = load_policy(
-        options.checkpoint or str(shipped_checkpoint(options.task)),
+        options.checkpoint or str(shipped_checkpoint([options.task])),
         task,
         cameras=options.cameras,
         image_size=options.image_size,

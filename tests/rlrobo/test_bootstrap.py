@@ -43,8 +43,8 @@ def test_help_names_every_command() -> None:
     ("arguments", "message"),
     [
         (["lunch"], "no command 'lunch'; there are: launch, test, run"),
-        (["launch"], "name a launch file; there are: sim_eval, sim_train"),
-        (["launch", "nope.launch.py"], "no launch file 'nope.launch.py'; there are: sim_eval"),
+        (["launch"], "name a launch file; there are: real_robot, replay, sim_eval"),
+        (["launch", "nope.launch.py"], "no launch file 'nope.launch.py'; there are: real_robot"),
         (["bench", "nope"], "no benchmark 'nope'"),
     ],
 )

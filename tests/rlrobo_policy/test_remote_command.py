@@ -48,7 +48,7 @@ def seen(temperature: float, step: int) -> ObservationBatch:
 
 
 def test_the_real_model_acts_as_beside_the_arm() -> None:
-    checkpoint = shipped_checkpoint("reach")
+    checkpoint = shipped_checkpoint(["reach"])
     here = load_policy(str(checkpoint), REACH)
     with program("--checkpoint", str(checkpoint), "--port", "0") as server:
         there = RemotePolicy(RemoteConfig(server, deadline_s=60.0), REACH, ("front",), 112)
@@ -75,7 +75,7 @@ def test_the_real_model_acts_as_beside_the_arm() -> None:
 def test_what_it_cannot_serve_is_one_sentence(
     arguments: tuple[str, ...], sentence: str, tmp_path: Path
 ) -> None:
-    given = ["--checkpoint", str(shipped_checkpoint("reach")), *arguments]
+    given = ["--checkpoint", str(shipped_checkpoint(["reach"])), *arguments]
     ended = subprocess.run([*COMMAND, *given], capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: ") and sentence in ended.stderr

@@ -35,7 +35,7 @@ def readings() -> Readings:
 
 def test_a_robot_gets_the_very_targets_that_a_rollout_gets(readings: Readings) -> None:
     """One observation of a robot, and the same among several rollouts of a simulation."""
-    policy = load_policy(str(shipped_checkpoint("reach")), make_task("reach"))
+    policy = load_policy(str(shipped_checkpoint(["reach"])), make_task("reach"))
     ours = policy.act(readings.observe("reach", 1, 0, seed=0)).target_M
     alone = readings.observe("reach", 1, 0, seed=0)
     one = alone.observations

@@ -214,7 +214,7 @@ def test_a_bag_of_another_task_or_codec_is_named_and_left_out(
 
 def test_a_bag_with_other_targets_than_the_codec_says_is_left_out(recorded, tmp_path) -> None:
     _, bag, _ = recorded
-    policy = load_policy(str(shipped_checkpoint("reach")), make_task("reach"))
+    policy = load_policy(str(shipped_checkpoint(["reach"])), make_task("reach"))
     records = list(rollouts(open_bag(bag), pytest.fail))
     check_codec(iter(records), policy, bag)
     moved = [

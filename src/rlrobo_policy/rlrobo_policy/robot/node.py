@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -42,6 +43,7 @@ class RobotEdge:
         self.node, self.readings, self.task = node, readings, task
         self.period, self.frame = 1.0 / rate_hz, frame
         self._episode, self._step, self._acted_on = 0, 0, -math.inf
+        self._instructed_at = 0
         self._images: dict[str, Image] = {}
         self._target = node.create_publisher(PoseStamped, "target_pose", QOS_COMMAND)
         self._gripper = node.create_publisher(JointState, "gripper_command", QOS_COMMAND)
@@ -127,8 +129,12 @@ class RobotEdge:
         width = gripper_from_msg(msg)
         self.readings.gripper_width = Stamped(width, seconds(msg.header.stamp))
 
-    def _on_instruction(self, msg: String) -> None:
-        """A new one begins an episode; an empty one ends it."""
+    def _on_instruction(self, msg: String, info: Mapping[str, Any]) -> None:
+        """A new one begins an episode; an empty one ends it. Several nodes may have latched one
+        before this one started, and theirs come in any order: the newest counts."""
+        if info["source_timestamp"] < self._instructed_at:
+            return
+        self._instructed_at = info["source_timestamp"]
         self.readings.instruction = msg.data
         self._episode, self._step = self._episode + 1, 0
         self.node.wake()
