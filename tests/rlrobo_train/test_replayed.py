@@ -207,6 +207,7 @@ def test_a_bag_of_another_task_or_codec_is_named_and_left_out(
     _, bag, _ = recorded
     load_policy("tiny", make_task(task), codec).save(tmp_path)
     spaces = {"task": task, "codec": codec, "checkpoint": str(tmp_path)}
+    spaces |= {"cameras": ("front",), "proprioception": "false"}
     with pytest.raises(ValueError, match="nothing that came could train"):
         learn(config(tmp_path / "run", train_from=str(bag), **spaces))
     assert said in capsys.readouterr().out

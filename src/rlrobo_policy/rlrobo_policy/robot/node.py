@@ -54,7 +54,9 @@ class RobotEdge:
             node.create_subscription(CameraInfo, f"{where}/camera_info", info, QOS_CAMERA)
         node.create_subscription(PoseStamped, "current_pose", self._on_pose, QOS_CAMERA)
         node.create_subscription(JointState, "gripper/joint_states", self._on_gripper, QOS_CAMERA)
-        node.create_subscription(String, "instruction", self._on_instruction, QOS_LATCHED)
+        # rclpy tells about the message whoever takes two arguments; its types do not say so.
+        on_instruction: Any = self._on_instruction
+        node.create_subscription(String, "instruction", on_instruction, QOS_LATCHED)
         node.facts |= {"targets": 0, "waiting_for": "no instruction"}
 
     def work(self, policy: Policy) -> None:
