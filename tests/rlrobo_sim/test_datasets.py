@@ -63,7 +63,8 @@ def rosbag(shown: Demonstrations, tmp_path: Path) -> Path:
 
 
 def assert_equal(one: Demonstrations, two: Demonstrations) -> None:
-    for field in fields(Demonstrations):
+    """But for what would be right under other words, which a data set does not hold."""
+    for field in (field for field in fields(Demonstrations) if field.name != "otherwise"):
         a, b = getattr(one, field.name), getattr(two, field.name)
         if isinstance(a, tuple):
             assert a == b
