@@ -184,11 +184,13 @@ const charts = (() => {
     const panels = JSON.parse(document.getElementById(container.dataset.panels).textContent);
     const figures = panels.map(figureOf);
     container.append(...figures);
-    const redraw = () => { if (container.clientWidth) figures.forEach((it, i) => draw(it, panels[i])); };
     let width = 0;
-    new ResizeObserver(() => {
-      if (container.clientWidth !== width) { width = container.clientWidth; redraw(); }
-    }).observe(container);
+    const redraw = () => {
+      width = container.clientWidth;
+      if (width) figures.forEach((it, i) => draw(it, panels[i]));
+    };
+    redraw();  // at once: an observer waits for the first frame, which a busy browser may skip
+    new ResizeObserver(() => { if (container.clientWidth !== width) redraw(); }).observe(container);
     document.addEventListener("axis", redraw);
   }
 
