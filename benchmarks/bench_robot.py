@@ -4,8 +4,8 @@ without ROS, so that the machine's speed changes nothing.
 
     ./rlrobo bench robot --episodes 100 --max-speed 0.25 --latency 0.05
 
-Beside it stands the same policy in the same scenes as `sim_eval` runs them: a control step at a
-time, the world waiting for the policy. `--json FILE` writes the figures.
+`sim_eval` runs the same scenes a control step at a time, the world waiting for the policy.
+`--json FILE` writes the figures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tyro
 from rlrobo_core.tasks import Task, make_task
 from rlrobo_core.types import HELD_OUT
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
-from rlrobo_policy.robot.senses import Senses, Stamped
+from rlrobo_policy.robot.readings import Readings, Stamped
 from rlrobo_robot.safety.config import SafetyConfig
 from rlrobo_robot.safety.machine import ACTIVE, SafetyMachine
 from rlrobo_robot.safety.targets import StampedPose
@@ -47,8 +47,6 @@ class Options:
     latency: float = 0.05
     """From an image to its target [s]."""
     image_size: int = 112
-    cameras: tuple[str, ...] = ("front",)
-    proprioception: bool = False
     seed: int = HELD_OUT
     """Scene g is that of group g of an evaluation of this seed."""
     json: Path | None = None
@@ -59,6 +57,7 @@ class Loop:
 
     def __init__(self, options: Options, task: Task, policy: VlmPolicy) -> None:
         self.options, self.task, self.policy = options, task, policy
+        self.cameras = policy.spec.cameras
         self.config = SafetyConfig(
             max_speed=options.max_speed, max_acceleration=options.max_acceleration
         )
@@ -67,7 +66,7 @@ class Loop:
                 task=options.task,
                 seed=options.seed,
                 image_size=options.image_size,
-                cameras=options.cameras,
+                cameras=self.cameras,
             )
         )
         self.refused: dict[str, int] = {}
@@ -77,8 +76,8 @@ class Loop:
     def episode(self) -> float | None:
         """After how long it succeeded [s]; None where it did not."""
         options, machine = self.options, SafetyMachine(self.config)
-        senses = Senses(options.cameras, options.image_size, 0.3)
-        senses.instruction = self.arm.restart()
+        readings = Readings(self.cameras, options.image_size, 0.3)
+        readings.instruction = self.arm.restart()
         waiting: list[tuple[float, float, np.ndarray]] = []
         width = self.arm.state().gripper_width
         image_every = round(1.0 / self.task.control_hz / TICK)
@@ -102,13 +101,13 @@ class Loop:
             if tick % image_every == 0:
                 state = self.arm.state()
                 pixels = self.arm.render()
-                senses.images = {
+                readings.images = {
                     name: Stamped(image, now)
-                    for name, image in zip(options.cameras, pixels, strict=True)
+                    for name, image in zip(self.cameras, pixels, strict=True)
                 }
-                senses.ee_pose = Stamped(state.ee_pose.astype(np.float32), now)
-                senses.gripper_width = Stamped(state.gripper_width, now)
-                batch = senses.observe(self.task.name, 0, tick // image_every, options.seed)
+                readings.ee_pose = Stamped(state.ee_pose.astype(np.float32), now)
+                readings.gripper_width = Stamped(state.gripper_width, now)
+                batch = readings.observe(self.task.name, 0, tick // image_every, options.seed)
                 waiting.append((now + options.latency, now, self.policy.act(batch).target_M[0]))
             while waiting and waiting[0][0] <= now:
                 _, seen_at, target = waiting.pop(0)
@@ -129,9 +128,9 @@ def main() -> None:
     policy = load_policy(
         options.checkpoint or str(shipped_checkpoint([options.task])),
         task,
-        cameras=options.cameras,
+        cameras=task.cameras,
         image_size=options.image_size,
-        proprioception=options.proprioception,
+        proprioception=task.proprioception,
     )
     loop = Loop(options, task, policy)
     times = [loop.episode() for _ in range(options.episodes)]

@@ -10,6 +10,7 @@ The arm is a kinematic one (robot:=mock) or MuJoCo's (robot:=mujoco).
 """
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
+from rlrobo.arguments import IMAGE_SIZE, POLICY, VARIANT
 from rlrobo.graph import (
     NAMESPACE,
     RECORDING,
@@ -19,29 +20,12 @@ from rlrobo.graph import (
     required,
     respawned,
 )
-from rlrobo_core.tasks import TASKS, VARIANTS
+from rlrobo_core.tasks import TASKS
 
 ROBOT = Argument("robot", "mock", "mock: a kinematic arm; mujoco: simulated", ("mock", "mujoco"))
 INSTRUCTION = Argument("instruction", "", "what the policy shall do once it is armed")
 TASK = Argument(
     "task", "reach", f"whose action space the policy has, and mujoco's scene: {', '.join(TASKS)}"
-)
-VARIANT = Argument("variant", "default", "the tasks' numbers: our own or panda_gym's", VARIANTS)
-MODEL = Argument("model", "tiny", "tiny, or a Hugging Face id or directory of a Qwen2.5-VL")
-CHECKPOINT = Argument(
-    "checkpoint", "", "the policy's checkpoint; empty: tiny's shipped one, or the bare model"
-)
-CODEC = Argument("codec", "tokens", "how actions are written", choices=("tokens", "words"))
-DEVICE = Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, …")
-IMAGE_SIZE = Argument("image_size", 112, "height and width of what the policy sees [px]")
-CAMERAS = Argument(
-    "cameras", ("auto",), "what the policy sees: [front], [wrist], both; [auto]: as the task needs"
-)
-PROPRIOCEPTION = Argument(
-    "proprioception",
-    "auto",
-    "tell the policy in words where the gripper is and how far open; auto: as the task needs it",
-    choices=("auto", "true", "false"),
 )
 REMOTE = [
     Argument("policy_backend", "local", "remote: ask the policy server", ("local", "remote")),
@@ -50,7 +34,10 @@ REMOTE = [
     Argument("ca_file", "", "of a remote policy: whom to trust for wss; empty: the system's"),
     Argument("deadline_s", 0.5, "of a remote policy: an answer later than this is dropped [s]"),
 ]
-ACTING = [
+ACTING_POLICY = [
+    TASK,
+    *POLICY,
+    *REMOTE,
     Argument("rate_hz", 0.0, "targets a second; 0: as the task was trained"),
     Argument("max_observation_age", 0.3, "no target from older images or states [s]"),
 ]
@@ -63,16 +50,13 @@ SAFETY = [
     Argument("deadman", "none", "what must be held", ("none", "joy", "heartbeat")),
 ]
 EPISODE_SECONDS = Argument("max_seconds", 30.0, "of an episode that names no limit [s]")
-SENSES = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION]
-POLICY = [TASK, VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, *SENSES, *REMOTE]
 
 
 def generate_launch_description() -> LaunchDescription:
     arguments = [
         ROBOT,
         INSTRUCTION,
-        *POLICY,
-        *ACTING,
+        *ACTING_POLICY,
         *SAFETY,
         EPISODE_SECONDS,
         NAMESPACE,
@@ -89,6 +73,6 @@ def generate_launch_description() -> LaunchDescription:
             ),
             required("rlrobo_robot/safety", *SAFETY),
             respawned("rlrobo_robot/episodes", INSTRUCTION, EPISODE_SECONDS),
-            respawned("rlrobo_policy", *POLICY, *ACTING, edge="robot"),
+            respawned("rlrobo_policy", *ACTING_POLICY, edge="robot"),
         ]
     )

@@ -9,6 +9,7 @@
 """
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
+from rlrobo.arguments import CAMERAS, IMAGE_SIZE, POLICY, RANDOMIZE, ROBOT_MODEL, TASK, VARIANT
 from rlrobo.graph import (
     NAMESPACE,
     RECORDING,
@@ -18,39 +19,14 @@ from rlrobo.graph import (
     required,
     respawned,
 )
-from rlrobo_core.tasks import TASKS, VARIANTS
 
-TASK = Argument(
-    "task",
-    "reach",
-    f"what to learn: {', '.join(TASKS)}; several with commas between them; rlrobo4; all",
-)
-VARIANT = Argument("variant", "default", "the tasks' numbers: our own or panda_gym's", VARIANTS)
 REWARD = Argument(
     "reward", "dense", "dense: each task's terms; sparse: 1 for success", ("dense", "sparse")
 )
-MODEL = Argument("model", "tiny", "tiny, or a Hugging Face id or directory of a Qwen2.5-VL")
-CHECKPOINT = Argument(
-    "checkpoint", "", "start from this checkpoint; empty: tiny's shipped one, or the bare model"
-)
-CODEC = Argument("codec", "tokens", "how actions are written", choices=("tokens", "words"))
-DEVICE = Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, …")
 LORA_RANK = Argument("lora_rank", 0, "train an adapter of this rank (peft); 0: the whole model")
 SEED = Argument("seed", 0, "of everything random in training")
 NUM_ENVS = Argument("num_envs", 256, "environments side by side; a multiple of group_size")
 GROUP_SIZE = Argument("group_size", 8, "rollouts, or branches, that are compared with each other")
-IMAGE_SIZE = Argument("image_size", 112, "height and width of the camera images [px]")
-CAMERAS = Argument(
-    "cameras", ("auto",), "what the policy sees: [front], [wrist], both; [auto]: as the task needs"
-)
-PROPRIOCEPTION = Argument(
-    "proprioception",
-    "auto",
-    "tell the policy in words where the gripper is and how far open; auto: as the task needs it",
-    choices=("auto", "true", "false"),
-)
-RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
-ROBOT = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
 TRAIN_FROM = Argument(
     "train_from",
     "simulation",
@@ -84,20 +60,19 @@ TRAINING = [
     Argument("episodes", 200, "episodes of an evaluation"),
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
 ]
-SEEING = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION]
-MODELLING = [TASK, VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, LORA_RANK, *SEEING, SEED]
+MODELLING = [TASK, *POLICY, LORA_RANK, SEED]
 SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [TASK, MODEL, *TRAINING, *SCENE, *MODELLING, ROBOT, NAMESPACE, *RECORDING]
+    arguments = [TASK, *TRAINING, *SCENE, *MODELLING, ROBOT_MODEL, NAMESPACE, *RECORDING]
     simulated = TRAIN_FROM.equals("simulation")
     return LaunchDescription(
         [
             *(argument.declare() for argument in dict.fromkeys(arguments)),
             *environment(),
             recorder(),
-            respawned("rlrobo_sim", *SCENE, ROBOT, condition=simulated),
+            respawned("rlrobo_sim", *SCENE, ROBOT_MODEL, condition=simulated),
             respawned("rlrobo_policy", *MODELLING, condition=simulated),
             required("rlrobo_train", *MODELLING, *SCENE, *TRAINING),
         ]

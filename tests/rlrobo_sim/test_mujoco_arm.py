@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from rlrobo_core.panda import forward
+from rlrobo_core.panda import JOINT_HIGH, JOINT_LOW, NEUTRAL, forward
 from rlrobo_core.rotation import rotated
 from rlrobo_sim.mujoco import panda
 from rlrobo_sim.mujoco.ik import ArmKinematics, rotation_vector
@@ -55,7 +55,7 @@ def tool_position(q: np.ndarray) -> np.ndarray:
 
 def test_forward_kinematics_is_frankas_table(arms: ArmKinematics) -> None:
     rng = np.random.default_rng(0)
-    q_M = rng.uniform(panda.JOINT_LOW, panda.JOINT_HIGH, (100, 7))
+    q_M = rng.uniform(JOINT_LOW, JOINT_HIGH, (100, 7))
     expected_M = np.array([tool_position(q) for q in q_M])
     np.testing.assert_allclose(arms.forward(q_M), expected_M, atol=1e-12)
 
@@ -63,7 +63,7 @@ def test_forward_kinematics_is_frankas_table(arms: ArmKinematics) -> None:
 def test_inverse_kinematics_reaches_a_step_of_five_centimetres(arms: ArmKinematics) -> None:
     rng = np.random.default_rng(1)
     quat_M = np.tile(TOOL_DOWN_WXYZ, (NUM_ARMS, 1))
-    q_M = np.tile(panda.NEUTRAL, (NUM_ARMS, 1))
+    q_M = np.tile(NEUTRAL, (NUM_ARMS, 1))
     box = [[0.4, -0.2, 0.02], [0.75, 0.2, 0.3]]
     start_M = rng.uniform(*box, (NUM_ARMS, 3))
     for _ in range(6):
@@ -75,15 +75,15 @@ def test_inverse_kinematics_reaches_a_step_of_five_centimetres(arms: ArmKinemati
 
 def test_solutions_keep_the_joint_limits_wherever_they_are_sent(arms: ArmKinematics) -> None:
     rng = np.random.default_rng(2)
-    q_M = np.tile(panda.NEUTRAL, (NUM_ARMS, 1))
+    q_M = np.tile(NEUTRAL, (NUM_ARMS, 1))
     quat_M = rng.normal(size=(NUM_ARMS, 4))
     quat_M /= np.linalg.norm(quat_M, axis=1, keepdims=True)
     target_M = rng.uniform(-2.0, 2.0, (NUM_ARMS, 3))
     for _ in range(20):
         q_M = arms.solve(q_M, target_M, quat_M, 0.1)
         assert np.isfinite(q_M).all()
-        assert (q_M >= panda.JOINT_LOW).all()
-        assert (q_M <= panda.JOINT_HIGH).all()
+        assert (q_M >= JOINT_LOW).all()
+        assert (q_M <= JOINT_HIGH).all()
 
 
 def test_rotation_vector_is_the_angle_for_small_turns() -> None:
@@ -108,7 +108,7 @@ def test_the_forward_kinematics_without_a_simulator_are_the_same() -> None:
     data = mujoco.MjData(model)
     site = model.site(panda.TCP_SITE).id
     rng = np.random.default_rng(1)
-    for q in rng.uniform(panda.JOINT_LOW, panda.JOINT_HIGH, (50, 7)):
+    for q in rng.uniform(JOINT_LOW, JOINT_HIGH, (50, 7)):
         data.qpos[[model.joint(name).qposadr[0] for name in panda.ARM_JOINTS]] = q
         mujoco.mj_kinematics(model, data)
         pose = forward(q).pose

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rlrobo_core.panda import MAX_WIDTH
 from rlrobo_core.tasks import Task
-from rlrobo_core.tasks.grasping import MAX_GRIPPER_WIDTH
 
 Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.integer[Any]]
@@ -159,7 +159,7 @@ def end_effector_target(task: Task, ee_pose_N: Floats, action_ND: Floats) -> NDA
     target_N8[:, 7] = task.hold_width
     for column, dim in enumerate(task.action_dims):
         if dim == "gripper":
-            target_N8[:, 7] = (action_ND[:, column] + 1.0) / 2.0 * MAX_GRIPPER_WIDTH
+            target_N8[:, 7] = (action_ND[:, column] + 1.0) / 2.0 * MAX_WIDTH
         else:
             target_N8[:, "xyz".index(dim)] += action_ND[:, column] * task.max_step
     return target_N8
@@ -168,7 +168,7 @@ def end_effector_target(task: Task, ee_pose_N: Floats, action_ND: Floats) -> NDA
 def normalised_action(task: Task, ee_pose_N: Floats, target_N8: Floats) -> NDArray[np.float32]:
     """f32[N, D], the action that `end_effector_target` made `target_N8` of, to rounding."""
     columns = [
-        target_N8[:, 7] / MAX_GRIPPER_WIDTH * 2.0 - 1.0
+        target_N8[:, 7] / MAX_WIDTH * 2.0 - 1.0
         if dim == "gripper"
         else (target_N8[:, "xyz".index(dim)] - ee_pose_N[:, "xyz".index(dim)]) / task.max_step
         for dim in task.action_dims

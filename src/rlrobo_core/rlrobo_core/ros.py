@@ -39,6 +39,7 @@ from rclpy.qos import (
 from rclpy.signals import SignalHandlerOptions
 
 from rlrobo_core.config import field_docs, from_values
+from rlrobo_core.errors import is_ours
 from rlrobo_core.from_messages import Record, from_msg
 from rlrobo_core.gaps import GapCounter
 from rlrobo_core.messages import to_msg
@@ -384,10 +385,3 @@ def run_and_exit(make: Callable[[], PlainNode]) -> NoReturn:
 def ignore_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-
-
-def is_ours(error: BaseException) -> bool:
-    """Whether rlrobo's code raised it: our ValueErrors are sentences for the user, those of
-    the libraries below are bugs and keep their traceback."""
-    frames = [frame for frame, _line in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals.get("__name__")).startswith("rlrobo")

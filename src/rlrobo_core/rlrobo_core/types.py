@@ -50,6 +50,12 @@ class RolloutRequest:
     branch_steps: int = 1
     """Control steps that the members of a branching group are followed by themselves."""
 
+    @property
+    def parting_steps(self) -> int | None:
+        """Control steps from one parting of the members to the next; None where they part once,
+        at their common start."""
+        return self.branch_steps if self.form == "branch" else None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observations:
@@ -144,6 +150,17 @@ class ActionBatch:
 
     def __len__(self) -> int:
         return len(self.group_M)
+
+    def answers(self, asked: ObservationBatch) -> bool:
+        """Whether these are the actions of all rollouts that wait there, in the order asked."""
+        obs = asked.observations
+        return (
+            not asked.last
+            and self.request_id == asked.request.request_id
+            and np.array_equal(self.group_M, obs.group_N[obs.row_M])
+            and np.array_equal(self.rollout_M, obs.rollout_M)
+            and np.array_equal(self.step_M, obs.step_N[obs.row_M])
+        )
 
 
 @dataclass(frozen=True, slots=True)

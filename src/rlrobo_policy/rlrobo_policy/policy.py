@@ -112,9 +112,13 @@ class VlmPolicy:
 
     def actions(self, token_NT: NDArray[np.integer], task: Task) -> NDArray[np.float32]:
         """f32[N, D], the normalised actions of the task that these tokens say."""
-        symbol_of = {token: symbol for symbol, token in enumerate(self.token_V.tolist())}
-        index_NT = [[symbol_of[token] for token in token_T] for token_T in token_NT.tolist()]
-        return self.codec_of(task).decode(np.array(index_NT, np.int64))
+        return self.codec_of(task).decode(self.symbols(token_NT))
+
+    def symbols(self, token: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Which symbol of the codec each action token is, in an array of the same shape."""
+        token_V = self.token_V.cpu().numpy()
+        order_V = np.argsort(token_V)
+        return order_V[np.searchsorted(token_V, token, sorter=order_V)]
 
     def codec_of(self, task: Task) -> ActionCodec:
         """The policy's own, as long as the task's actions."""

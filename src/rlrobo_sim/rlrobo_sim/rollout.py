@@ -99,7 +99,7 @@ class RolloutEngine:
         """Execute the answer to the pending batch and return the next one. None, and nothing
         happens, for any other message: another request's, an older policy's, a repeated or an
         incomplete answer. ValueError if a target is not finite."""
-        if self.pending is None or not answers(actions, self.pending):
+        if self.pending is None or not accepts(self.pending, actions):
             return None
         check_finite(actions)
         request, slots = self.pending.request, self._slots
@@ -262,17 +262,12 @@ def check_finite(actions: ActionBatch) -> None:
         )
 
 
-def answers(actions: ActionBatch, batch: ObservationBatch) -> bool:
+def accepts(batch: ObservationBatch, actions: ActionBatch) -> bool:
     """Whether `actions` is a complete answer to `batch` by a policy that is new enough."""
-    asked = batch.observations
     return (
-        not batch.last
-        and actions.request_id == batch.request.request_id
+        actions.answers(batch)
         and actions.policy_version >= batch.request.min_policy_version
         and actions.target_M.shape == (len(actions), 8)
-        and np.array_equal(actions.group_M, asked.group_N[asked.row_M])
-        and np.array_equal(actions.rollout_M, asked.rollout_M)
-        and np.array_equal(actions.step_M, asked.step_N[asked.row_M])
     )
 
 

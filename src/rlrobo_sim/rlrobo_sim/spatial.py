@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.codec import MAX_GRIPPER_WIDTH, TOOL_DOWN
+from rlrobo_core.codec import TOOL_DOWN
+from rlrobo_core.panda import MAX_WIDTH
 from rlrobo_core.tasks import InitialScene, SceneState, Task
 from rlrobo_core.tasks.grasping import is_held
 from rlrobo_core.tasks.naming import call
@@ -130,7 +131,7 @@ def _random_target(task: Task, seed: int, frame: int) -> NDArray[np.float64]:
     rng = np.random.default_rng((seed, frame, 1))
     place = rng.uniform(TOOL_LOW, TOOL_HIGH)
     commanded = "gripper" in task.action_dims
-    width = rng.uniform(0.0, MAX_GRIPPER_WIDTH) if commanded else task.hold_width
+    width = rng.uniform(0.0, MAX_WIDTH) if commanded else task.hold_width
     return np.concatenate([place, TOOL_DOWN, [width]])
 
 

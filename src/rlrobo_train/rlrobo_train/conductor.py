@@ -237,8 +237,9 @@ class Conductor:
         began = time.monotonic()
         groups, request = buffer.groups(), buffer.request
         self._updating = True
-        branch_steps = request.branch_steps if request.form == "branch" else None
-        stats = self.trainer.update(groups, branch_steps, request.temperature, dump=self.run.path)
+        stats = self.trainer.update(
+            groups, request.parting_steps, request.temperature, dump=self.run.path
+        )
         self.iteration = following
         yield self._publish_policy()
         seconds["time/update"] = time.monotonic() - began
@@ -340,12 +341,11 @@ class Conductor:
 
     def _record(self, buffer: RolloutBuffer, groups: list[RolloutGroup]) -> None:
         """What two of the iteration's episodes taught, step by step."""
-        branching = buffer.request.form == "branch"
-        branch_steps = buffer.request.branch_steps if branching else None
-        weighed = {g.group_id: self.trainer.advantages(g, branch_steps) for g in groups}
+        parting = buffer.request.parting_steps
+        weighed = {g.group_id: self.trainer.advantages(g, parting) for g in groups}
         task = make_tasks(buffer.request.task, self.config.variant)[buffer.request.task]
         reader = Reader(self.trainer.policy, task, weighed)
-        episodes = record(buffer, shown_of_training(groups, branching), reader)
+        episodes = record(buffer, shown_of_training(groups, parting is not None), reader)
         write_record(self.run.path, f"train_{self.iteration:06d}", episodes)
 
     def _log(self, metrics: dict[str, float]) -> None:

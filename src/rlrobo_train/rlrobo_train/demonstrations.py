@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
+from rlrobo_core.errors import spoken
 from rlrobo_core.tasks import Task, make_task
 from rlrobo_core.types import HELD_OUT
 from rlrobo_sim import datasets
@@ -82,10 +82,8 @@ def _collect(config: DemonstrationsConfig, task: Task) -> Demonstrations:
 
 
 def main() -> None:
-    try:
+    with spoken():
         demonstrations(tyro.cli(DemonstrationsConfig))
-    except ValueError as error:
-        sys.exit(f"demonstrations: {error}")
 
 
 if __name__ == "__main__":

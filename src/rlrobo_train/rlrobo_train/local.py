@@ -13,6 +13,7 @@ from collections import deque
 
 import tyro
 
+from rlrobo_core.errors import spoken
 from rlrobo_core.shifts import SceneShift
 from rlrobo_core.task_set import make_tasks
 from rlrobo_core.tasks import Task
@@ -45,7 +46,12 @@ def run_local(conductor: Conductor, engine: RolloutEngine | RolloutEngines, poli
 
 
 def main() -> None:
-    config = tyro.cli(TrainConfig)
+    with spoken():
+        run(tyro.cli(TrainConfig))
+
+
+def run(config: TrainConfig) -> None:
+    """A whole run. ValueError names what is wrong with the configuration."""
     if config.train_from == "topics":
         raise ValueError("train_from topics needs the graph: name a bag, or launch it")
     conductor = make_conductor(config)

@@ -203,17 +203,6 @@ def check_tokens(batch: ActionBatch, policy: VlmPolicy) -> None:
         )
 
 
-def answers(actions: ActionBatch, question: ObservationBatch) -> bool:
-    """By their ids."""
-    obs = question.observations
-    return (
-        len(actions) > 0
-        and np.array_equal(actions.rollout_M, obs.rollout_M)
-        and np.array_equal(actions.group_M, obs.group_N[obs.row_M])
-        and np.array_equal(actions.step_M, obs.step_N[obs.row_M])
-    )
-
-
 def check_codec(recorded: Iterator[Recorded], policy: VlmPolicy, path: Path) -> None:
     """ValueError where the first answer of the bag, read by the policy's codec, is another target
     than the one that the robot was given then."""
@@ -223,13 +212,11 @@ def check_codec(recorded: Iterator[Recorded], policy: VlmPolicy, path: Path) -> 
             asked[record.request.request_id] = record
         elif question := asked.get(record.request_id):
             task = policy.tasks.get(parse_task(question.request.task)[0])
-            if task is None or not answers(record, question):
+            if task is None or not len(record) or not record.answers(question):
                 continue
             check_tokens(record, policy)
-            codec, obs = policy.codec_of(task), question.observations
-            symbol_of = {token: symbol for symbol, token in enumerate(policy.token_V.tolist())}
-            index_MT = np.vectorize(symbol_of.__getitem__)(record.token_MT)
-            said_M = end_effector_target(task, obs.ee_pose_N[obs.row_M], codec.decode(index_MT))
+            obs, action_M = question.observations, policy.actions(record.token_MT, task)
+            said_M = end_effector_target(task, obs.ee_pose_N[obs.row_M], action_M)
             if np.abs(said_M - record.target_M).max(initial=0.0) > TARGET_TOLERANCE:
                 raise ValueError(
                     f"bag {path}: the targets on its actions (rlrobo_msgs/msg/ActionBatch) are not "

@@ -94,7 +94,6 @@ class Trainer:
             parameters, lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.reference = copy.deepcopy(self.model).eval() if config.kl_coef else None
-        self.symbol_of_token = {int(t): s for s, t in enumerate(policy.token_V.tolist())}
 
     def update(
         self, groups: list[RolloutGroup], branch_steps: int | None, temperature: float, dump: Path
@@ -188,7 +187,7 @@ class Trainer:
     def _loss(self, batch: Batch, temperature: float) -> LossTerms:
         device, token_V = self.policy.device, self.policy.token_V
         inputs = self.policy.encode_prompts(batch.image_NC, batch.text_N).to(device)
-        index_NST = batch.token_NST.clone().apply_(self.symbol_of_token.__getitem__).to(device)
+        index_NST = torch.from_numpy(self.policy.symbols(batch.token_NST.numpy())).to(device)
         reference_NST = None
         if self.reference is not None:
             with torch.no_grad():

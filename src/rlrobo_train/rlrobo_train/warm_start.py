@@ -9,7 +9,6 @@ reinforcement learning. How the one for all tasks was made stands in docs/learni
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 import tyro
 
+from rlrobo_core.errors import spoken
 from rlrobo_core.task_set import AUTO, Senses, Told, make_tasks, senses_for, widest_task
 from rlrobo_core.tasks import Task
 from rlrobo_policy.policy import VlmPolicy, load_policy
@@ -217,10 +217,8 @@ class Arguments(WarmStartConfig):
 
 def main() -> None:
     arguments = tyro.cli(Arguments)
-    try:
+    with spoken():
         policy, measured = warm_start(arguments)
-    except ValueError as error:
-        sys.exit(f"warm_start: {error}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     policy.vlm.model.half()  # half the bytes to ship; `load_vlm` reads it as float32
     policy.save(arguments.out)

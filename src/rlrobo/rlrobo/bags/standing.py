@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
-from rlrobo_core.ros import is_ours
+from rlrobo_core.errors import is_ours
 
 
 def run_until_told(make: Callable[[threading.Event], Any]) -> NoReturn:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rlrobo_core.panda import MAX_WIDTH
 from rlrobo_core.tasks.base import Array, SceneState
 from rlrobo_core.tasks.detour import CONE_INNER, way_to
 
-MAX_GRIPPER_WIDTH = 0.08
-"""Franka Hand, fully open [m]."""
 SLIP = 0.25
 """[m/s], block against tool. The fingers give way by as much as 0.2 m/s when the hand turns back
 at full speed (measured); a block that is let go falls faster after 25 ms."""
@@ -63,9 +62,9 @@ def way_to_grip(state: SceneState, name: str, size: float) -> Array:
     fingers, then these together. Closing is progress where the fingers are around the block,
     and only there: it takes two control steps, and the first one has to pay too."""
     way_N = way_to(state.ee_pose_N[:, :3], state.object_pose[name][:, :3])
-    opening_N = MAX_GRIPPER_WIDTH - state.gripper_width_N
+    opening_N = MAX_WIDTH - state.gripper_width_N
     closing_N = np.maximum(state.gripper_width_N - size, 0.0)
-    there_N = way_N + opening_N + MAX_GRIPPER_WIDTH - size
+    there_N = way_N + opening_N + MAX_WIDTH - size
     left_N = np.where(is_around(state, name), closing_N, there_N)
     return np.where(is_gripped(state, name, size), 0.0, left_N)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
+from rlrobo_core.errors import spoken
 from rlrobo_core.task_set import make_tasks, widest_task
 from rlrobo_core.tasks import TASKS, Task, make_task
 from rlrobo_policy.remote.layout import Served
@@ -95,8 +95,5 @@ async def serve_until_signal(server: PolicyServer) -> None:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="[policy_server] %(message)s")
     logging.getLogger("websockets").setLevel(logging.WARNING)
-    try:
+    with spoken():
         asyncio.run(serve_until_signal(make_server(tyro.cli(Command))))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -40,7 +40,9 @@ class Operator(PlainNode):
         match self._words:
             case [name] if name in SERVICES:
                 answer = self.call(name)
-                print(answer.message or ("done" if answer.success else "refused"), flush=True)
+                if not answer.success:
+                    raise ValueError(answer.message or f"{name} was refused")
+                print(answer.message or "done", flush=True)
             case ["inject", fault] if fault in INJECTIONS:
                 self.inject(fault)
             case ["episode", instruction, *limit] if len(limit) <= 1:

@@ -14,6 +14,7 @@ import mujoco.batch
 import numpy as np
 from numpy.typing import NDArray
 
+from rlrobo_core.panda import JOINT_HIGH, JOINT_LOW, NEUTRAL
 from rlrobo_sim.mujoco import panda
 
 Array = NDArray[np.float64]
@@ -55,8 +56,8 @@ class ArmKinematics:
                 [goal_M - at_M, _limit(turn_M, MAX_TOOL_TURN * duration)], axis=1
             )
             jacobian_M = np.concatenate(self._batch.jac(self._hand, at_M, ids), axis=1)
-            step_M = _damped_step(jacobian_M[:, :, self._dofs], error_M, panda.NEUTRAL - q_M)
-            q_M = np.minimum(np.maximum(q_M + step_M, panda.JOINT_LOW), panda.JOINT_HIGH)
+            step_M = _damped_step(jacobian_M[:, :, self._dofs], error_M, NEUTRAL - q_M)
+            q_M = np.minimum(np.maximum(q_M + step_M, JOINT_LOW), JOINT_HIGH)
             at_M = self.forward(q_M)
         return q_M
 

@@ -22,15 +22,6 @@ from rlrobo_core.panda import (
     MAX_FINGER_TRAVEL,
     NUM_JOINTS,
 )
-from rlrobo_core.panda import (
-    MAX_WIDTH as MAX_WIDTH,
-)
-from rlrobo_core.panda import (
-    NEUTRAL as NEUTRAL,
-)
-from rlrobo_core.panda import (
-    TCP_Z as TCP_Z,
-)
 from rlrobo_sim.mujoco.facets import merged
 from rlrobo_sim.mujoco.shapes import CONTACT_BITS, Rgba, Shape, box, capsule, cylinder
 

@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from rlrobo_core.panda import NEUTRAL, TCP_Z
 from rlrobo_core.tasks import SceneObject, Task
 from rlrobo_sim.mujoco import panda
 from rlrobo_sim.mujoco.cabinet import Slide, add_drawer, index_drawer
@@ -139,7 +140,7 @@ def _set_pucks_options(spec: mujoco.MjSpec) -> None:
 
 
 def _add_tcp(spec: mujoco.MjSpec) -> None:
-    spec.body("hand").add_site(name=panda.TCP_SITE, pos=(0.0, 0.0, panda.TCP_Z))
+    spec.body("hand").add_site(name=panda.TCP_SITE, pos=(0.0, 0.0, TCP_Z))
 
 
 def _add_control(spec: mujoco.MjSpec) -> None:
@@ -174,7 +175,7 @@ def _set_arm_damping(model: mujoco.MjModel) -> None:
     """Critical damping of each arm joint, 2 sqrt(k M_ii), at the neutral posture."""
     data = mujoco.MjData(model)
     arm = _joint_addresses(model, panda.ARM_JOINTS)
-    data.qpos[arm] = panda.NEUTRAL
+    data.qpos[arm] = NEUTRAL
     mujoco.mj_forward(model, data)
     inertia = np.zeros((model.nv, model.nv))
     mujoco.mj_fullM(model, data, inertia)

@@ -14,6 +14,7 @@ import mujoco.batch
 import numpy as np
 from numpy.typing import NDArray
 
+from rlrobo_core.panda import MAX_WIDTH, NEUTRAL
 from rlrobo_core.shifts import SceneShift
 from rlrobo_core.tasks import InitialScene, SceneState, Task
 from rlrobo_core.tasks.base import closed
@@ -63,7 +64,7 @@ class MujocoSimulator:
         self._substeps = _substeps(self.control_hz)
         self._timestep = 1.0 / (self.control_hz * self._substeps)
         commanded = "gripper" in task.action_dims
-        self._start_width = panda.MAX_WIDTH if commanded else task.hold_width
+        self._start_width = MAX_WIDTH if commanded else task.hold_width
 
         self._scene = build_scene(task, make_robot(robot), image_size, self._timestep)
         if shift != UNSHIFTED:
@@ -102,9 +103,9 @@ class MujocoSimulator:
         ids = self._ids(worlds)
         self._batch.reset(np.sort(ids), stage=int(mujoco.mjtStage.mjSTAGE_NONE))
         scene = self._scene
-        self._qpos[np.ix_(ids, scene.arm_qpos)] = panda.NEUTRAL
+        self._qpos[np.ix_(ids, scene.arm_qpos)] = NEUTRAL
         self._qpos[np.ix_(ids, scene.finger_qpos)] = self._start_width / 2
-        self._ctrl[np.ix_(ids, scene.arm_ctrl)] = panda.NEUTRAL
+        self._ctrl[np.ix_(ids, scene.arm_ctrl)] = NEUTRAL
         self._ctrl[np.ix_(ids, scene.finger_ctrl)] = self._start_width / 2
         for name, address in scene.object_qpos.items():
             pose_M = _poses(scenes, name)
@@ -159,7 +160,7 @@ class MujocoSimulator:
             + done_T[:, None] * (end_M - start_M)[:, None]
             + moving_T[:, None] * (self._lead[arm] * velocity_M)[:, None]
         )
-        width_M = np.clip(target_M[:, 7], 0.0, panda.MAX_WIDTH)
+        width_M = np.clip(target_M[:, 7], 0.0, MAX_WIDTH)
         controls_M[:, :, fingers] = width_M[:, None, None] / 2
         return controls_M
 

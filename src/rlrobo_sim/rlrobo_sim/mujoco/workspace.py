@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_sim.mujoco import panda
+from rlrobo_core.panda import DH_A, DH_D, FLANGE_D, TCP_Z
 
 Array = NDArray[np.float64]
 
@@ -15,9 +15,9 @@ REACH_HIGH = np.array([0.80, 0.45, 0.65])
 MAX_SHOULDER_TO_WRIST = 0.705
 """The stretched arm measures 0.719 m, where it loses a degree of freedom."""
 
-SHOULDER_Z = panda.DH_D[0]
-WRIST_RADIUS = panda.DH_A[6]
-WRIST_Z = panda.FLANGE_D + panda.TCP_Z
+SHOULDER_Z = DH_D[0]
+WRIST_RADIUS = DH_A[6]
+WRIST_Z = FLANGE_D + TCP_Z
 """The wrist (axes 5, 6) from a tool that points down: nearer to the base by its radius, higher."""
 
 

@@ -1,0 +1,33 @@
+"""Launch arguments that mean the same in several launch files."""
+
+from __future__ import annotations
+
+from rlrobo.graph import Argument
+from rlrobo_core.tasks import TASKS, VARIANTS
+
+TASK = Argument(
+    "task", "reach", f"{', '.join(TASKS)}; several with commas between them; rlrobo4; all"
+)
+VARIANT = Argument("variant", "default", "the tasks' numbers: our own or panda_gym's", VARIANTS)
+MODEL = Argument("model", "tiny", "tiny, or a Hugging Face id or directory of a Qwen2.5-VL")
+CHECKPOINT = Argument(
+    "checkpoint", "", "the policy's checkpoint; empty: tiny's shipped one, or the bare model"
+)
+CODEC = Argument("codec", "tokens", "how actions are written", ("tokens", "words"))
+DEVICE = Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, …")
+IMAGE_SIZE = Argument("image_size", 112, "height and width of what the policy sees [px]")
+CAMERAS = Argument(
+    "cameras", ("auto",), "what the policy sees: [front], [wrist], both; [auto]: as the task needs"
+)
+PROPRIOCEPTION = Argument(
+    "proprioception",
+    "auto",
+    "tell the policy in words where the gripper is and how far open; auto: as the task needs it",
+    ("auto", "true", "false"),
+)
+SENSES = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION]
+POLICY = [VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, *SENSES]
+"""What a policy needs to be loaded, besides its task."""
+
+RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
+ROBOT_MODEL = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
