@@ -25,7 +25,7 @@ TRAINING = tuple(f"rlrobo_msgs/msg/{it.__name__}" for it in (ObservationBatch, A
 """Types that a trainer listens to."""
 PATIENCE_S = 10.0
 """How long a listener may take for what it was sent [s]."""
-DISCOVERY_S = 1.0
+DISCOVERY_S = 5.0
 """For listeners that run already to be found [s]."""
 POLL_S = 0.05
 """[s]; rclpy has no event for a listener that appears."""
@@ -73,7 +73,7 @@ class Replayer(Node):
         """Until the bag ends, or told to stop."""
         if self.config.train:
             self._wait_for_trainer()
-        self._stop.wait(DISCOVERY_S)
+        self._wait_for_listeners()
         first, began = None, time.monotonic()
         for topic, stamp, cdr in self.bag.messages(self._publisher_of):
             first = stamp if first is None else first
@@ -106,6 +106,13 @@ class Replayer(Node):
             while publisher and not publisher.get_subscription_count():
                 if self._stop.wait(POLL_S):
                     return
+
+    def _wait_for_listeners(self) -> None:
+        """Until each topic has one; who is found later than `DISCOVERY_S` misses what was said."""
+        until = time.monotonic() + DISCOVERY_S
+        while not all(it.get_subscription_count() for it in self._publisher_of.values()):
+            if time.monotonic() > until or self._stop.wait(POLL_S):
+                return
 
     def _publish(self, topic: str, cdr: bytes) -> None:
         """Before the history is full it must have been taken: what is pushed out is lost."""
