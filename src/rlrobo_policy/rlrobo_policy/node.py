@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rlrobo_core.config import as_in_run
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
 from rlrobo_core.task_set import AUTO, Told, make_tasks, senses_for, widest_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
@@ -53,6 +54,8 @@ class PolicyConfig(RemoteConfig):
     """The trainer's: 0, or the rank of the adapter that it trains and publishes."""
     seed: int = field(default=0, metadata={"range": (0, 2**31 - 1)})
     """Seed of the sampled actions."""
+    resume: str = ""
+    """Run directory of a training that is resumed: model and spaces are as it says."""
     edge: Literal["rollouts", "robot"] = "rollouts"
     """Whom it acts for: the batched rollouts of a simulation, or one robot with its topics."""
     rate_hz: float = field(default=0.0, metadata={"range": (0.0, 100.0)})
@@ -81,7 +84,8 @@ class PolicyNode(RecordNode):
             speaks=(ActionBatch,),
             **kwargs,
         )
-        config = declare_parameters(self, PolicyConfig)
+        given = declare_parameters(self, PolicyConfig)
+        config = as_in_run(given, given.resume, but=["device"])
         self.policy = policy or make_policy(config)
         self._robot = self._make_robot_edge(config) if config.edge == "robot" else None
         self._waiting: ObservationBatch | None = None

@@ -296,8 +296,8 @@ class Conductor:
         self._heard = self._alive = time.monotonic()
 
     def _check_images(self, batch: ObservationBatch) -> None:
-        """ValueError where the simulation shows something else than the policy was made for, as
-        when a run is resumed without repeating its image_size or cameras."""
+        """ValueError where the simulation shows something else than the policy was made for: it
+        was started by hand with other arguments."""
         seen = batch.observations.image_NC.shape[1:4]
         wanted = (len(self.config.senses.cameras), self.config.image_size, self.config.image_size)
         if len(batch.observations) and seen != wanted:
