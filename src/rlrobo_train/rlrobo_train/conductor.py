@@ -285,9 +285,10 @@ class Conductor:
             | {"iterations": self.iteration}
         )
         self.progress.close()
-        if self.config.mode == "eval":
+        before = pooled(self.before) if self.config.mode == "train" else None
+        if before is None:
             examination.report()
-        print(final_line(self.run.path, pooled(self.before), pooled(self.after)), flush=True)
+        print(final_line(self.run.path, before, pooled(self.after)), flush=True)
         self.done = True
 
     # ------------------------------------------------------------------ small things
