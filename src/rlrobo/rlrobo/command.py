@@ -5,6 +5,7 @@ rlrobo run PACKAGE EXECUTABLE [arguments]
 rlrobo report RUN [--out FILE]
 rlrobo compare [NAME=]RUN … [--out FILE]
 rlrobo bag info | repair PATH
+rlrobo graph [--seconds S] [--json]
 rlrobo doctor
 """
 
@@ -52,6 +53,12 @@ def launch(given: list[str]) -> int:
     return supervisor.run(description, arguments.configure(description, rest))
 
 
+def graph(given: list[str]) -> int:
+    from rlrobo.live import command  # what it imports takes half a second, which no other needs
+
+    return command.main(given)
+
+
 def run(given: list[str]) -> int:
     """Turns into an executable of a package, as ros2 run does."""
     if len(given) < 2:
@@ -67,6 +74,7 @@ COMMANDS = {
     "report": lambda given: run(["rlrobo_train", "report", *given]),
     "compare": lambda given: run(["rlrobo_train", "compare", *given]),
     "bag": bag.main,
+    "graph": graph,
     "doctor": doctor.main,
 }
 
