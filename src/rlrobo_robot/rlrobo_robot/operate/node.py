@@ -1,7 +1,8 @@
 """The operator's side of the services, as a command for a terminal.
 
 operate arm | disarm | stop | reset       the safety node's services
-operate recover | restart                 the arm's: out of a reflex; the next scene (simulated)
+operate recover | home | restart          the arm's: out of a reflex; to its neutral posture (real);
+                                          the next scene (simulated)
 operate inject FAULT                      make a simulated arm fail: reflex, user_stop,
                                           stale_state, lost_gripper, frozen_camera; none
 operate episode INSTRUCTION [SECONDS]     run an episode and tell how it went
@@ -27,10 +28,12 @@ from rlrobo_core.ros import QOS_COMMAND, QOS_LATCHED, PlainNode, run_and_exit
 from rlrobo_msgs.action import RunEpisode  # pyright: ignore[reportAttributeAccessIssue]
 
 SERVICES = {name: f"safety/{name}" for name in ("arm", "disarm", "stop", "reset")} | {
-    name: f"arm/{name}" for name in ("recover", "restart")
+    name: f"arm/{name}" for name in ("recover", "home", "restart")
 }
 PATIENCE = 20.0
 """[s] for somebody to answer."""
+WAY_HOME = 120.0
+"""[s] that the arm may take to its neutral posture."""
 
 
 class Operator(PlainNode):
@@ -68,7 +71,8 @@ class Operator(PlainNode):
             raise ValueError(
                 f"nobody serves {service}; is real_robot.launch.py running, and in this namespace?"
             )
-        return self._wait(client.call_async(Trigger.Request()), PATIENCE, service)
+        patience = WAY_HOME if name == "home" else PATIENCE
+        return self._wait(client.call_async(Trigger.Request()), patience, service)
 
     def inject(self, fault: str) -> None:
         publisher = self.create_publisher(String, "arm/inject", QOS_COMMAND)
