@@ -59,16 +59,17 @@ def test_lessons_of_different_questions_are_learned_side_by_side(vlm):
     assert all(a < 0.25 * b for a, b in zip(after, before, strict=True)), (before, after)
 
 
-def test_steps_mix_lessons_in_proportion_and_without_repetition(vlm):
-    small, large = bright_bars(vlm, "a", 0, n=16), bright_bars(vlm, "b", 1, n=48)
-    config = LessonConfig(steps=200, batch_size=16, mixed=2)
-    steps = list(_minibatches([small, large], config, seed=3))
+def test_steps_mix_lessons_evenly_and_without_repetition(vlm):
+    lessons = [bright_bars(vlm, name, i, n=16 * i + 16) for i, name in enumerate("abc")]
+    config = LessonConfig(steps=300, batch_size=16, mixed=2)
+    steps = list(_minibatches(lessons, config, seed=3))
     assert all(len(rows) == 8 for step in steps for _, rows in step)
+    assert all(first is not second for (first, _), (second, _) in steps)
     drawn = [minibatch for step in steps for minibatch in step]
-    assert len(drawn) == 400
-    share = sum(lesson is large for lesson, _ in drawn) / len(drawn)
-    assert share == pytest.approx(0.75, abs=0.06)
-    for lesson in (small, large):
+    assert len(drawn) == 600
+    for lesson in lessons:
+        share = sum(which is lesson for which, _ in drawn) / len(drawn)
+        assert share == pytest.approx(1 / 3, abs=0.06)
         counts = Counter(int(row) for which, rows in drawn if which is lesson for row in rows)
         assert set(counts) == set(range(len(lesson)))
         assert max(counts.values()) - min(counts.values()) <= 1

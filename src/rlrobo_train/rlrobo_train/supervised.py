@@ -5,9 +5,9 @@ over neighbouring symbols and not a single one: with few frames that is the diff
 a plateau and millimetres (docs/learning.md).
 
 A stage teaches several lessons side by side (where things are, what is held; one task and
-another). Each AdamW step mixes minibatches of several lessons, drawn in proportion to the
-lessons' sizes. All questions about a frame are asked at once: its images are encoded once, and
-which of two cubes is meant is learned from the contrast.
+another). Each AdamW step mixes minibatches of several lessons. All have an equal share, however
+few frames they have: episodes of Reach are short. All questions about a frame are asked at once:
+its images are encoded once, and which of two cubes is meant is learned from the contrast.
 
 Shape legend: K frames, S questions about a frame, D numbers and T tokens of an answer, V symbols.
 """
@@ -44,11 +44,6 @@ class Lesson:
         """Frames."""
         return len(self.text_KS)
 
-    @property
-    def size(self) -> int:
-        """Questions."""
-        return len(self) * self.answer_KSD.shape[1]
-
 
 @dataclass(frozen=True, slots=True)
 class LessonConfig:
@@ -56,7 +51,7 @@ class LessonConfig:
     batch_size: int = 96
     """Frames of one AdamW step."""
     mixed: int = 6
-    """Minibatches that they come from, each of one lesson; fewer where there are fewer lessons."""
+    """Lessons that they come from, in equal parts; fewer where there are fewer."""
     learning_rate: float = 1e-3
     """Peak of a cosine after a short warm-up (AdamW)."""
     sigma: float = 1.5
@@ -121,9 +116,8 @@ def _minibatches(
     batch_size = max(config.batch_size // mixed, 1)
     shuffle, choose = np.random.default_rng(seed), np.random.default_rng((seed, 1))
     shuffled = [_shuffled(len(lesson), batch_size, shuffle) for lesson in lessons]
-    share = np.array([lesson.size for lesson in lessons], np.float64)
     for _ in range(config.steps):
-        chosen = choose.choice(len(lessons), mixed, p=share / share.sum())
+        chosen = choose.choice(len(lessons), mixed, replace=False)
         yield [(lessons[which], next(shuffled[which])) for which in chosen]
 
 

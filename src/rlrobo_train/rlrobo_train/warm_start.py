@@ -72,6 +72,8 @@ class WarmStartConfig:
     """Episodes of the expert, of each task; 0 leaves imitation out."""
     noise: float = 0.5
     """Standard deviation of the noise on the expert's executed actions, in full steps."""
+    noise_of: dict[str, float] = field(default_factory=dict)
+    """Likewise, of tasks that need another one: with much of it a puck goes too far."""
     demonstrations_from: Path | None = None
     """A data set (LeRobot or rosbag2, see `demonstrations.py`) of the one task to imitate, all of
     it, instead of `demonstrations` new episodes with `noise`."""
@@ -142,7 +144,8 @@ def _frames(config: WarmStartConfig, task: Task, simulator: MujocoSimulator) -> 
     if config.frames:
         parts.append(random_frames(simulator, task, config.frames, config.seed))
     if config.watched:
-        parts.append(expert_frames(simulator, task, config.watched, config.seed, config.noise))
+        noise = config.noise_of.get(task.name, config.noise)
+        parts.append(expert_frames(simulator, task, config.watched, config.seed, noise))
     return join(parts)
 
 
@@ -174,7 +177,8 @@ def _new_demonstrations(config: WarmStartConfig, tasks: Mapping[str, Task]) -> l
     found = []
     for name, task in tasks.items():
         with _simulate(config, task) as simulator:
-            shown = collect(simulator, task, config.demonstrations, config.seed, config.noise)
+            noise = config.noise_of.get(name, config.noise)
+            shown = collect(simulator, task, config.demonstrations, config.seed, noise)
         success = f"{shown.success_E.mean():.0%}"
         print(f"imitation: {name}, {len(shown)} frames, expert success {success}", flush=True)
         found.append(shown)

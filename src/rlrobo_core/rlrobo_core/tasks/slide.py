@@ -30,6 +30,8 @@ HEIGHT = 0.03
 """Of a puck [m]."""
 PUSH_HEIGHT = 0.02
 """Of the tool [m]: the fingers, whose tips end 9 mm below it, then stand all along the puck."""
+PUSHING = 0.03
+"""[m], from the puck's centre to the tool that pushes it."""
 BEHIND = 0.06
 """[m], from the puck's centre to where the tool comes down: fingers of 2 cm that have the puck's
 rim between them stand 3 cm behind its centre, so 3 cm of room."""
@@ -43,8 +45,8 @@ class Slide:
 
     panda_gym's PandaSlide-v3 has goals up to 1.15 m from the base, which the front camera does
     not see. Here the puck starts nearer to the robot, so that there is room to push, and the pads
-    lie within the picture; only the nearest could be reached by pushing all the way. The fingers
-    are held 4 cm apart: the puck's rim lies between them and does not slip aside. The other puck
+    lie within the picture, so near that a puck which is pushed at 0.3 m/s is let go only for the
+    last 6 cm. The fingers are held 4 cm apart: the puck's rim lies between them and does not slip aside. The other puck
     lies off the path, since nothing but luck would move it out of the way."""
 
     name: str = "slide"
@@ -171,19 +173,21 @@ class Slide:
         }
 
     def _approach(self, state: SceneState) -> Array:
-        """f64[N] [m], the tool's way to behind the puck; none is left once the puck will stop on
-        the pad, so that it need not be followed."""
-        way_N = np.maximum(way_to(state.ee_pose_N[:, :3], behind(state)) - BEHIND / 2, 0.0)
-        return np.where(self.miss(state) < self.threshold, 0.0, way_N)
+        """f64[N] [m], the tool's way to where it pushes or may start to; never more than the puck
+        will miss the pad by, so that one that will stop there need not be followed."""
+        tool_N3 = state.ee_pose_N[:, :3]
+        gap_N = np.clip(np.abs(tool_N3[:, 0] - state.object_pose["puck"][:, 0]), PUSHING, BEHIND)
+        way_N = way_to(tool_N3, behind(state, gap_N))
+        return np.minimum(way_N, np.maximum(self.miss(state) - self.threshold, 0.0))
 
 
-def behind(state: SceneState) -> Array:
+def behind(state: SceneState, gap_N: Array | float = BEHIND) -> Array:
     """f64[N, 3] [m], where the tool starts to push: on the side of the puck that is away from
-    the pad, in x, along which the fingers are open."""
+    the pad, in x, along which the fingers are open; so far from its centre."""
     puck_N7, goal_N7 = state.object_pose["puck"], state.object_pose["target"]
     side_N = np.where(goal_N7[:, 0] >= puck_N7[:, 0], -1.0, 1.0)
     height_N = np.full(len(side_N), PUSH_HEIGHT)
-    return np.column_stack([puck_N7[:, 0] + side_N * BEHIND, puck_N7[:, 1], height_N])
+    return np.column_stack([puck_N7[:, 0] + side_N * gap_N, puck_N7[:, 1], height_N])
 
 
 @dataclass(frozen=True)

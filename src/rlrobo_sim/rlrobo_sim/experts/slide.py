@@ -1,7 +1,8 @@
 """Slide: down behind the puck, then push it at the speed from which it would just stop on the pad.
 
 That speed falls as the pad comes nearer, as the puck's own does while it slides. So the tool
-lets go of a puck that is fast enough by itself, and pushes on one that is too slow.
+lets go of a puck that is fast enough by itself, and pushes on one that is too slow. How fast the
+puck is need not be known, and is not: a policy that sees one image at a time cannot see it.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ PUSHABLE_GAP = (0.02, 0.16)
 """[m], puck ahead of the tool: nearer, and the fingers are over it."""
 TOUCHING = 0.042
 """[m], puck ahead of the tool: 32 mm when both fingers touch it."""
-FASTER = 0.2
-"""[m/s], than the puck at most: it is pushed, not hit."""
+FASTEST = 0.3
+"""[m/s]: a puck that is hit faster jumps ahead of the fingers (at 0.4 m/s 87% of 200 succeed)."""
 ENOUGH = 0.015
-"""[m], how far from the middle of the pad a puck may stop: it is left alone."""
+"""[m], how far from the middle of the pad a puck may lie: it is left alone."""
 
 
 def slide(task: Slide, state: SceneState) -> NDArray[np.float64]:
@@ -39,7 +40,7 @@ def slide(task: Slide, state: SceneState) -> NDArray[np.float64]:
         & (tool_N3[:, 2] < PUSH_HEIGHT + PUSHABLE_HEIGHT)
     )
     move_N3 = np.where(ready_N[:, None], push(task, state), go(task, tool_N3, behind(state)))
-    return np.where((task.miss(state) < ENOUGH)[:, None], 0.0, move_N3)
+    return np.where((task.distance(state) < ENOUGH)[:, None], 0.0, move_N3)
 
 
 def push(task: Slide, state: SceneState) -> Array:
@@ -47,8 +48,7 @@ def push(task: Slide, state: SceneState) -> Array:
     puck_N2 = state.object_pose["puck"][:, :2]
     way_N2 = state.object_pose["target"][:, :2] - puck_N2
     distance_N = np.linalg.norm(way_N2, axis=-1)
-    speed_N = np.linalg.norm(state.object_velocity["puck"][:, :2], axis=-1)
-    speed_N = np.minimum(release_speed(task, distance_N), speed_N + FASTER)
+    speed_N = np.minimum(release_speed(task, distance_N), FASTEST)
     move_N2 = way_N2 * (speed_N / np.maximum(distance_N, 1e-6) / task.control_hz)[:, None]
     ahead_N, aside_N = _puck_from_tool(state)
     move_N2[:, 1] = np.where(ahead_N < TOUCHING, move_N2[:, 1], 0.0) + aside_N
