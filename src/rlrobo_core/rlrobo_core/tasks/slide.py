@@ -46,8 +46,8 @@ class Slide:
     panda_gym's PandaSlide-v3 has goals up to 1.15 m from the base, which the front camera does
     not see. Here the puck starts nearer to the robot, so that there is room to push, and the pads
     lie within the picture, so near that a puck which is pushed at 0.3 m/s is let go only for the
-    last 6 cm. The fingers are held 4 cm apart: the puck's rim lies between them and does not slip aside. The other puck
-    lies off the path, since nothing but luck would move it out of the way."""
+    last 6 cm. The fingers are held 4 cm apart: the puck's rim lies between them and does not slip
+    aside. The other puck lies off the path, since nothing but luck would move it out of the way."""
 
     name: str = "slide"
     action_dims: tuple[str, ...] = ("x", "y", "z")
