@@ -35,7 +35,7 @@ from rlrobo_policy.tiny import SPECIAL_TOKENS, make_tokenizer, token_ids
 from rlrobo_policy.tree import action_logits, log_softmax, sample_actions
 from rlrobo_policy.vlm import Qwen2VLImageProcessorPil, Vlm, load_vlm
 from rlrobo_policy.vocabulary import new_token_ids
-from rlrobo_train.loss import grpo_loss
+from rlrobo_train.loss import policy_loss
 
 SYMBOLS, TOKENS = 17, 3
 
@@ -255,7 +255,7 @@ def update(vlm: Vlm, options: Options) -> dict[str, Any]:
 
     def step() -> None:
         logits = action_logits(vlm.model, inputs, index, token_V)
-        grpo_loss(logits, index, behaviour, advantage, 1.0, 0.2, 0.28, 0.003).total.backward()
+        policy_loss(logits, index, behaviour, advantage, 1.0, 0.2, 0.28, 0.003).total.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

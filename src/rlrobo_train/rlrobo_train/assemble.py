@@ -16,6 +16,7 @@ from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.evaluation import Rates
 from rlrobo_train.examination import examined
+from rlrobo_train.grpo import GrpoTrainer
 from rlrobo_train.intervals import SuccessRate
 from rlrobo_train.replayed import BagReading, Listener
 from rlrobo_train.run import RunDirectory
@@ -166,7 +167,7 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
 
 def _trainer(config: TrainConfig, policy: VlmPolicy) -> Trainer:
     torch.manual_seed(config.seed)
-    return Trainer(policy, config.grpo, config.seed)
+    return GrpoTrainer(policy, config.grpo, config.seed)
 
 
 def _bytes_needed(policy: VlmPolicy) -> int:

@@ -18,8 +18,8 @@ from rlrobo_core.types import ActionBatch, ObservationBatch, Outcomes, RolloutRe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decision:
-    """One observation and the S actions that were sampled for it."""
+class Seen:
+    """One observation."""
 
     image_C: NDArray[np.uint8]
     """u8[C, H, W, 3]"""
@@ -28,6 +28,12 @@ class Decision:
     """f32[7], as the policy was told it: its prompt may have said so."""
     gripper_width: float
     """[m], likewise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision(Seen):
+    """One observation and the S actions that were sampled for it."""
+
     step: int
     rollout_S: NDArray[np.int64]
     token_ST: NDArray[np.int64]

@@ -8,7 +8,9 @@ from typing import Literal
 
 from rlrobo_core.shifts import shift_names
 from rlrobo_core.task_set import AUTO, Senses, Told, make_tasks, senses_for, task_names
-from rlrobo_train.trainer import Algorithm, GrpoConfig
+from rlrobo_train.grpo import GrpoConfig
+
+Algorithm = Literal["grpo", "branch_grpo"]
 
 
 @dataclass(frozen=True)

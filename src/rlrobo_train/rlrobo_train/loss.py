@@ -1,4 +1,4 @@
-"""The clipped surrogate of PPO with GRPO's group advantages.
+"""The clipped surrogate of PPO, whatever the advantages.
 
 Shape legend: N observations, S actions of each, T tokens of an action, V symbols.
 """
@@ -32,7 +32,7 @@ def k3(log_ratio: torch.Tensor) -> torch.Tensor:
     return log_ratio.expm1() - log_ratio
 
 
-def grpo_loss(
+def policy_loss(
     logits_NSTV: torch.Tensor,
     index_NST: torch.Tensor,
     behaviour_NST: torch.Tensor,
