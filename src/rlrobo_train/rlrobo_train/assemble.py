@@ -18,6 +18,7 @@ from rlrobo_train.evaluation import Rates
 from rlrobo_train.examination import examined
 from rlrobo_train.grpo import GrpoTrainer
 from rlrobo_train.intervals import SuccessRate
+from rlrobo_train.ppo import PpoConfig, PpoTrainer
 from rlrobo_train.replayed import BagReading, Listener
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.trainer import Trainer
@@ -51,9 +52,15 @@ def check(config: TrainConfig) -> None:
             f"num_envs:={config.num_envs} is not a multiple of group_size:={config.group_size}; "
             f"take num_envs:={max(1, config.num_envs // config.group_size) * config.group_size}"
         )
-    if config.group_size < 2 and config.mode == "train":
+    if config.group_size < 2 and config.algorithm != "ppo" and config.mode == "train":
         raise ValueError(
             f"group_size:={config.group_size} compares a rollout with itself; take at least 2"
+        )
+    _check_discounts(config)
+    if config.critic_from and config.algorithm != "ppo":
+        raise ValueError(
+            f"critic_from:={config.critic_from} is of a critic, and algorithm:={config.algorithm} "
+            "has none: set algorithm:=ppo, or leave it out"
         )
     if config.lora_rank and config.model == "tiny" and not config.checkpoint:
         raise ValueError(
@@ -75,6 +82,19 @@ def check(config: TrainConfig) -> None:
     endless = not (config.minutes or config.iterations or config.train_from != "simulation")
     if config.mode == "train" and endless:
         raise ValueError("the run would never end: set minutes:= or iterations:=")
+
+
+def _check_discounts(config: TrainConfig) -> None:
+    for name, text in (("gamma", config.gamma), ("gae_lambda", config.gae_lambda)):
+        try:
+            fits = (name, text) == ("gamma", "auto") or 0.0 <= float(text) <= 1.0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"{name}:={text} discounts what is still to come, so it must lie in [0, 1]: take "
+                f"{'auto' if name == 'gamma' else PpoConfig.gae_lambda}"
+            )
 
 
 def _check_recorded(config: TrainConfig) -> None:
@@ -110,6 +130,7 @@ def _resumed(config: TrainConfig) -> Conductor:
         policy = _load(config, str(checkpoint.path))
         policy.version = state["iteration"]
         trainer = _trainer(config, policy)
+        trainer.load_files(checkpoint.path)
         trainer.optimizer.load_state_dict(state["optimizer"])
         before = _rates(state["before"], config)
         return Conductor(config, trainer, run, state["iteration"], before)
@@ -167,7 +188,12 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
 
 def _trainer(config: TrainConfig, policy: VlmPolicy) -> Trainer:
     torch.manual_seed(config.seed)
-    return GrpoTrainer(policy, config.grpo, config.seed)
+    if config.algorithm != "ppo":
+        return GrpoTrainer(policy, config.grpo, config.seed)
+    trainer = PpoTrainer(policy, config.ppo, config.seed)
+    if config.critic_from and not config.resume:
+        trainer.critic.load(Path(config.critic_from))
+    return trainer
 
 
 def _bytes_needed(policy: VlmPolicy) -> int:

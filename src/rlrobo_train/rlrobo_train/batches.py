@@ -23,6 +23,8 @@ class Weighed(NamedTuple):
 
     decision: Decision
     advantage_S: NDArray[np.float64]
+    value: float = 0.0
+    """What the critic said of the observation before the update, where there is one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +37,7 @@ class Batch:
     token_NST: torch.Tensor
     behaviour_NST: torch.Tensor
     advantage_NS: torch.Tensor
+    value_N: torch.Tensor
 
 
 def minibatches(
@@ -70,6 +73,7 @@ def _stack(policy: VlmPolicy, rows: Sequence[Weighed]) -> Batch:
         token_NST=torch.from_numpy(np.stack([d.token_ST for d in decisions])),
         behaviour_NST=torch.from_numpy(np.stack([d.logprob_ST for d in decisions])),
         advantage_NS=torch.from_numpy(np.stack([row.advantage_S for row in rows])).float(),
+        value_N=torch.tensor([row.value for row in rows]),
     )
 
 

@@ -21,13 +21,12 @@ import numpy as np
 from rlrobo_core.task_set import make_tasks
 from rlrobo_core.types import (
     ActionBatch,
-    Form,
     ObservationBatch,
     PolicyUpdate,
     RolloutRequest,
 )
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
-from rlrobo_train.config import TrainConfig
+from rlrobo_train.config import FORM, TrainConfig
 from rlrobo_train.episode_record import Reader, record, shown_of_training, write_record
 from rlrobo_train.evaluation import Rates, pooled, summary
 from rlrobo_train.examination import VIDEO_EPISODES, WATCHED_EPISODES, Examination
@@ -155,18 +154,17 @@ class Conductor:
     def _ask_rollouts(self) -> RolloutRequest:
         c, i = self.config, self._requested
         self._requested += 1
-        form: Form = "branch" if c.algorithm == "branch_grpo" else "trajectory"
         first = i * c.groups
         return self._ask(
             RolloutRequest(
                 request_id=0,
                 iteration=i,
                 phase="train",
-                form=form,
+                form=FORM[c.algorithm],
                 task=task_of(i, c.tasks),
                 seed=c.seed,
                 group_ids=tuple(range(first, first + c.groups)),
-                group_size=c.group_size,
+                group_size=c.members,
                 min_policy_version=max(0, i - c.max_policy_lag),
                 temperature=c.temperature,
                 branch_steps=c.branch_steps,
@@ -359,7 +357,7 @@ class Conductor:
         self.run.save_checkpoint(
             policy.version,
             self.trainer.model,
-            policy.save_files,
+            self.trainer.save_files,
             {
                 "iteration": self.iteration,
                 "optimizer": self.trainer.optimizer.state_dict(),

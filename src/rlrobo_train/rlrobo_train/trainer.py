@@ -93,6 +93,13 @@ class Trainer(ABC):
             "groups/decisions": float(len(rows)),
         }
 
+    def save_files(self, directory: Path) -> None:
+        """What stands beside the model's weights in a checkpoint."""
+        self.policy.save_files(directory)
+
+    def load_files(self, directory: Path) -> None:  # noqa: B027
+        """Of them what a resumed run needs besides the policy."""
+
     @abstractmethod
     def advantages(self, group: RolloutGroup, branch_steps: int | None) -> NDArray[np.float64]:
         """f64[G, L], what each action of the group is weighed with. `branch_steps` as in update."""
