@@ -41,6 +41,14 @@ TRAINING = [
         "grpo: whole rollouts from one start; branch_grpo: actions from one state; ppo: a critic",
         choices=("branch_grpo", "grpo", "ppo"),
     ),
+    Argument(
+        "curriculum",
+        "none",
+        "whose turn it is of several tasks: none: in turn; paper: the harder the likelier; "
+        "frontier: likeliest what succeeds half of the time",
+        choices=("none", "paper", "frontier"),
+    ),
+    Argument("curriculum_tau", 0.25, "temperature of a curriculum's draw"),
     Argument("branch_steps", 1, "steps that a branch is followed before the episode goes on"),
     Argument("gamma", "auto", "discount of the return; auto: 0.5, of ppo 0.99"),
     Argument("gae_lambda", 0.95, "how far ahead an advantage looks before it trusts the critic"),

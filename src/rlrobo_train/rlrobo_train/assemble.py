@@ -57,6 +57,7 @@ def check(config: TrainConfig) -> None:
             f"group_size:={config.group_size} compares a rollout with itself; take at least 2"
         )
     _check_discounts(config)
+    _check_curriculum(config)
     if config.critic_from and config.algorithm != "ppo":
         raise ValueError(
             f"critic_from:={config.critic_from} is of a critic, and algorithm:={config.algorithm} "
@@ -97,6 +98,27 @@ def _check_discounts(config: TrainConfig) -> None:
             )
 
 
+def _check_curriculum(config: TrainConfig) -> None:
+    if config.curriculum == "none":
+        return
+    given = f"curriculum:={config.curriculum} draws from several tasks"
+    if len(config.tasks) == 1:
+        raise ValueError(
+            f"{given} and task:={config.task} is one: name several with commas between them, or "
+            "leave it out"
+        )
+    if config.train_from != "simulation":
+        raise ValueError(
+            f"{given}, and with train_from:={config.train_from} they were drawn already: leave it "
+            "out"
+        )
+    if config.curriculum_tau <= 0.0:
+        raise ValueError(
+            f"curriculum_tau:={config.curriculum_tau} is the temperature of a draw, which must be "
+            "above 0: take 0.25"
+        )
+
+
 def _check_recorded(config: TrainConfig) -> None:
     if config.mode == "eval":
         raise ValueError(
@@ -133,7 +155,9 @@ def _resumed(config: TrainConfig) -> Conductor:
         trainer.load_files(checkpoint.path)
         trainer.optimizer.load_state_dict(state["optimizer"])
         before = _rates(state["before"], config)
-        return Conductor(config, trainer, run, state["iteration"], before)
+        conductor = Conductor(config, trainer, run, state["iteration"], before)
+        conductor.schedule.success |= state.get("curriculum", {})  # older checkpoints lack it
+        return conductor
     except BaseException:
         run.close()
         raise

@@ -11,6 +11,7 @@ from rlrobo_core.task_set import AUTO, Senses, Told, make_tasks, senses_for, tas
 from rlrobo_core.types import Form
 from rlrobo_train.grpo import GrpoConfig
 from rlrobo_train.ppo import PpoConfig
+from rlrobo_train.schedule import Curriculum
 from rlrobo_train.trainer import UpdateConfig
 
 Algorithm = Literal["grpo", "branch_grpo", "ppo"]
@@ -32,8 +33,7 @@ class TrainConfig(PpoConfig, GrpoConfig):
     mode: Literal["train", "eval"] = "train"
     """train, or eval: judge a checkpoint and stop."""
     task: str = "reach"
-    """What to learn; several tasks with commas between them, rlrobo4, or all: one an iteration,
-    in turn."""
+    """What to learn; several tasks with commas between them, rlrobo4, or all: one an iteration."""
     variant: Literal["default", "panda_gym"] = "default"
     """The tasks' numbers: our own, or panda_gym's."""
     reward: Literal["dense", "sparse"] = "dense"
@@ -67,6 +67,11 @@ class TrainConfig(PpoConfig, GrpoConfig):
     """Discount of the return; auto: the algorithm's own, 0.5 of GRPO and 0.99 of ppo."""
     critic_from: str = ""
     """Begin with the critic of this checkpoint; empty: with one that knows nothing (ppo)."""
+    curriculum: Curriculum = "none"
+    """Of several tasks, whose turn it is. none: one after the other; paper: drawn, the harder the
+    likelier; frontier: drawn, likeliest what succeeds half of the time."""
+    curriculum_tau: float = field(default=0.25, metadata={"range": (0.01, 100.0)})
+    """Temperature of the draw: the higher, the more alike the tasks' chances."""
     branch_steps: int = field(default=1, metadata={"range": (1, 10000)})
     """Steps that every branch is followed before the episode goes on with one of them
     (branch_grpo). The first is cheapest, for the branches share its observation."""
