@@ -6,10 +6,10 @@ import mujoco
 import numpy as np
 import pytest
 
+from rlrobo_core.panda_shapes import LINK_SHAPES
+from rlrobo_core.shapes import Shape, box, capsule, cylinder
 from rlrobo_sim.mujoco.facets import Facets, merged
-from rlrobo_sim.mujoco.panda import LINK_SHAPES
 from rlrobo_sim.mujoco.robots import make_robot
-from rlrobo_sim.mujoco.shapes import Shape, box, capsule, cylinder
 
 GREY = (0.5, 0.5, 0.5, 1.0)
 SHAPES = {

@@ -5,6 +5,8 @@ rlrobo run PACKAGE EXECUTABLE [arguments]
 rlrobo report RUN [--out FILE]
 rlrobo compare [NAME=]RUN … [--out FILE]
 rlrobo bag info | repair PATH
+rlrobo bag export BAG DATASET [--task TASK] | import DATASET BAG
+rlrobo graph [--seconds S] [--json]
 rlrobo doctor
 """
 
@@ -52,6 +54,12 @@ def launch(given: list[str]) -> int:
     return supervisor.run(description, arguments.configure(description, rest))
 
 
+def graph(given: list[str]) -> int:
+    from rlrobo.live import command  # what it imports takes half a second, which no other needs
+
+    return command.main(given)
+
+
 def run(given: list[str]) -> int:
     """Turns into an executable of a package, as ros2 run does."""
     if len(given) < 2:
@@ -61,12 +69,19 @@ def run(given: list[str]) -> int:
     os.execv(path, [path, *rest])
 
 
+def on_bags(given: list[str]) -> int:
+    if given[:1] in (["export"], ["import"]):
+        return run(["rlrobo_sim", "bag", *given])
+    return bag.main(given)
+
+
 COMMANDS = {
     "launch": launch,
     "run": run,
     "report": lambda given: run(["rlrobo_train", "report", *given]),
     "compare": lambda given: run(["rlrobo_train", "compare", *given]),
-    "bag": bag.main,
+    "bag": on_bags,
+    "graph": graph,
     "doctor": doctor.main,
 }
 

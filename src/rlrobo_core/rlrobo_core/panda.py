@@ -26,6 +26,8 @@ FLANGE_D = 0.107
 HAND_YAW = -np.pi / 4
 TCP_Z = 0.1034
 """Tool centre point in the hand's frame; the fingertips end 9 mm beyond."""
+FINGER_Z = 0.0584
+"""Where the fingers start, in the hand's frame."""
 MAX_FINGER_TRAVEL = 0.04
 MAX_WIDTH = 2 * MAX_FINGER_TRAVEL
 
@@ -33,6 +35,8 @@ JOINT_LOW = np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8
 JOINT_HIGH = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973])
 JOINT_SPEED = np.array([2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61])
 """[rad/s]"""
+JOINT_TORQUE = np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])
+"""[N m]"""
 NEUTRAL = np.array([0.0, 0.41, 0.0, -1.85, 0.0, 2.26, 0.79])
 """panda_gym 3.0.7's neutral posture, tool pointing down."""
 

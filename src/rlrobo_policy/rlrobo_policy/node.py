@@ -37,8 +37,8 @@ class PolicyConfig(RemoteConfig):
     model: str = "tiny"
     """Model to start from: tiny, or a Hugging Face id or directory of a Qwen2.5-VL."""
     checkpoint: str = ""
-    """Checkpoint directory to start from instead of the bare model; the trainer's weights
-    replace either."""
+    """Checkpoint directory to start from instead of the bare model, or, at a robot, instead of
+    tiny's warm start; a trainer's weights replace any."""
     codec: str = "tokens"
     """How actions are written: tokens, words."""
     cameras: tuple[str, ...] = AUTO
@@ -163,10 +163,13 @@ def make_policy(config: PolicyConfig) -> Policy:
     if config.policy_backend == "remote":
         return RemotePolicy(config, widest_task(tasks), senses.cameras, config.image_size)
     # Only here: a machine at an arm needs no torch to ask another one.
-    from rlrobo_policy.policy import load_policy
+    from rlrobo_policy.policy import default_start, load_policy
 
+    # A trainer sends weights; at a robot nobody does.
+    alone = config.edge == "robot"
+    start = default_start(config.model, [it.name for it in tasks]) if alone else config.model
     return load_policy(
-        config.checkpoint or config.model,
+        config.checkpoint or start,
         widest_task(tasks),
         config.codec,
         senses.cameras,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn
 from rich.progress import Progress as RichProgress
 
-from rlrobo_train.intervals import SuccessRate
+from rlrobo_core.intervals import SuccessRate
 from rlrobo_train.metrics import Row
 
 

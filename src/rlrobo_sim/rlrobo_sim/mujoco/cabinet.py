@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import mujoco
 
+from rlrobo_core.shapes import Rgba, Shape, box
 from rlrobo_core.tasks import SceneObject
-from rlrobo_sim.mujoco.shapes import Rgba, Shape, box
+from rlrobo_sim.mujoco.shapes import add_shape
 
 CABINET_COLOR = (0.80, 0.77, 0.70, 1.0)
 INSIDE_SHADE = 0.35
@@ -54,7 +55,7 @@ def add_drawer(spec: mujoco.MjSpec, thing: SceneObject) -> None:
     half_x, half_y, half_z, travel = thing.size
     cabinet = spec.worldbody.add_body(name=_cabinet(thing.name), mocap=True)
     outside = box((half_x, 0.0, -half_z), (half_x, half_y, half_z), CABINET_COLOR, solid=True)
-    outside.add_to(cabinet, cabinet.name, solid_as="object")
+    add_shape(outside, cabinet, cabinet.name, solid_as="object")
     drawer = cabinet.add_body(name=thing.name)
     drawer.explicitinertial = True
     drawer.mass = MASS
@@ -69,7 +70,7 @@ def add_drawer(spec: mujoco.MjSpec, thing: SceneObject) -> None:
         damping=DAMPING,
     )
     for number, part in enumerate((*_tray(thing), *_handle(thing.rgba))):
-        part.add_to(drawer, f"{thing.name}_{number}", solid_as="object")
+        add_shape(part, drawer, f"{thing.name}_{number}", solid_as="object")
 
 
 def index_drawer(model: mujoco.MjModel, name: str) -> Slide:

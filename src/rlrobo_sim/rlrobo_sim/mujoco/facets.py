@@ -14,7 +14,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_sim.mujoco.shapes import Shape, quat_z_to
+from rlrobo_core.shapes import Shape
+from rlrobo_sim.mujoco.shapes import quat_z_to
 
 Array = NDArray[np.float64]
 
@@ -55,10 +56,7 @@ def merged(shapes: list[Shape], others: list[Shape]) -> Facets:
 
 
 def _facets(shape: Shape) -> Facets:
-    if shape.type == mujoco.mjtGeom.mjGEOM_BOX:
-        local = _box(np.asarray(shape.size))
-    else:
-        local = _round(_profile(shape))
+    local = _box(np.asarray(shape.size)) if shape.form == "box" else _round(_profile(shape))
     rotation = _rotation(shape)
     points_V = local.points_V @ rotation.T + np.asarray(shape.pos)
     return Facets(points_V, local.normals_V @ rotation.T, local.faces_F)
@@ -84,13 +82,13 @@ def _profile(shape: Shape) -> list[Array]:
     """Bands [r, z, normal r, normal z] from the lower end to the upper; a band's rows are joined
     smoothly, bands are not joined."""
     radius, half = shape.size[:2]
-    if shape.type == mujoco.mjtGeom.mjGEOM_CYLINDER:
+    if shape.form == "cylinder":
         return [
             np.array([(0, -half, 0, -1), (radius, -half, 0, -1)], float),
             np.array([(radius, -half, 1, 0), (radius, half, 1, 0)], float),
             np.array([(radius, half, 0, 1), (0, half, 0, 1)], float),
         ]
-    assert shape.type == mujoco.mjtGeom.mjGEOM_CAPSULE
+    assert shape.form == "capsule"
     angle = np.linspace(0.0, np.pi / 2, RINGS + 1)
     upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     lower = upper[::-1] * (1.0, -1.0)
@@ -125,12 +123,12 @@ def _round(bands: list[Array]) -> Facets:
 
 def _inside(shape: Shape, points_V: Array) -> NDArray[np.bool_]:
     local_V = (points_V - np.asarray(shape.pos)) @ _rotation(shape)
-    if shape.type == mujoco.mjtGeom.mjGEOM_BOX:
+    if shape.form == "box":
         return np.asarray((np.abs(local_V) < np.asarray(shape.size)).all(axis=1))
     radius, half = shape.size[:2]
     beyond_V = np.maximum(np.abs(local_V[:, 2]) - half, 0.0)
     across_V = np.linalg.norm(local_V[:, :2], axis=1)
-    if shape.type == mujoco.mjtGeom.mjGEOM_CYLINDER:
+    if shape.form == "cylinder":
         return (across_V < INSIDE * radius) & (np.abs(local_V[:, 2]) < half)
     return np.hypot(across_V, beyond_V) < INSIDE * radius
 

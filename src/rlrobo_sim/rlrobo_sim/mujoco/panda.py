@@ -1,7 +1,7 @@
 """The Franka Panda from Franka's public numbers, drawn with primitive shapes.
 
-Its frames and limits are `rlrobo_core.panda`'s; inertials are those of franka_description
-(robots/fer/*.yaml, Apache-2.0). Lengths in m, angles in rad, kg, N m.
+Its frames, limits and shapes are `rlrobo_core`'s (`panda.py`, `panda_shapes.py`); inertials are
+those of franka_description (robots/fer/*.yaml, Apache-2.0). Lengths in m, angles in rad, kg, N m.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rlrobo_core.panda import (
     DH_A,
     DH_ALPHA,
     DH_D,
+    FINGER_Z,
     FLANGE_D,
     HAND_YAW,
     JOINT_HIGH,
@@ -22,16 +23,14 @@ from rlrobo_core.panda import (
     MAX_FINGER_TRAVEL,
     NUM_JOINTS,
 )
+from rlrobo_core.panda_shapes import LINK_SHAPES
+from rlrobo_core.shapes import Rgba, Shape
 from rlrobo_sim.mujoco.facets import merged
-from rlrobo_sim.mujoco.shapes import CONTACT_BITS, Rgba, Shape, box, capsule, cylinder
+from rlrobo_sim.mujoco.shapes import CONTACT_BITS, add_shape
 
 ARM_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
 FINGER_JOINTS = ("finger_joint1", "finger_joint2")
 TCP_SITE = "tcp"
-
-FINGER_Z = 0.0584
-"""Where the fingers start, in the hand's frame."""
-JOINT_TORQUE = np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0])
 
 ARMATURE = 0.1
 """Reflected inertia of motor and gear [kg m^2], as in mujoco_menagerie."""
@@ -88,62 +87,6 @@ INERTIALS = {
     "hand": Inertial(0.73, (-0.01, 0.0, 0.03), (0.001, 0.0025, 0.0017, 0.0, 0.0, 0.0)),
     "finger": Inertial(0.015, (0.0, 0.0, 0.0), (2.375e-6, 2.375e-6, 7.5e-7, 0.0, 0.0, 0.0)),
 }
-
-WHITE = (0.93, 0.94, 0.95, 1.0)
-DARK = (0.22, 0.23, 0.25, 1.0)
-FINGER = (0.13, 0.13, 0.15, 1.0)
-
-LINK_SHAPES: dict[str, tuple[Shape, ...]] = {
-    "link0": (
-        box((-0.06, 0.0, 0.05), (0.09, 0.085, 0.05), WHITE),
-        cylinder((0.0, 0.0, 0.0), (0.0, 0.0, 0.135), 0.085, WHITE),
-    ),
-    "link1": (
-        cylinder((0.0, 0.0, -0.198), (0.0, 0.0, -0.183), 0.075, DARK),
-        capsule((0.0, 0.0, -0.15), (0.0, 0.0, 0.0), 0.062, WHITE),
-    ),
-    "link2": (
-        cylinder((0.0, 0.0, -0.075), (0.0, 0.0, 0.075), 0.062, WHITE),
-        cylinder((0.0, 0.0, -0.08), (0.0, 0.0, 0.08), 0.045, DARK),
-        capsule((0.0, 0.0, 0.0), (0.0, -0.11, 0.0), 0.06, WHITE),
-    ),
-    "link3": (
-        cylinder((0.0, 0.0, -0.155), (0.0, 0.0, -0.14), 0.066, DARK),
-        capsule((0.0, 0.0, -0.1), (0.0825, 0.0, 0.0), 0.058, WHITE),
-    ),
-    "link4": (
-        cylinder((0.0, 0.0, -0.065), (0.0, 0.0, 0.065), 0.058, WHITE),
-        cylinder((0.0, 0.0, -0.07), (0.0, 0.0, 0.07), 0.042, DARK),
-        capsule((0.0, 0.0, 0.0), (-0.0825, 0.1, 0.0), 0.055, WHITE),
-    ),
-    "link5": (
-        cylinder((0.0, 0.0, -0.245), (0.0, 0.0, -0.23), 0.064, DARK),
-        capsule((0.0, 0.0, -0.2), (0.0, 0.03, -0.1), 0.055, WHITE),
-        capsule((0.0, 0.055, -0.13), (0.0, 0.0, 0.0), 0.045, WHITE),
-    ),
-    "link6": (
-        cylinder((0.0, 0.0, -0.062), (0.0, 0.0, 0.062), 0.05, WHITE),
-        cylinder((0.0, 0.0, -0.067), (0.0, 0.0, 0.067), 0.036, DARK),
-        cylinder((0.0, 0.0, 0.0), (0.088, 0.0, 0.0), 0.045, WHITE),
-    ),
-    "link7": (
-        cylinder((0.0, 0.0, -0.068), (0.0, 0.0, 0.055), 0.052, WHITE),
-        cylinder((0.0, 0.0, -0.072), (0.0, 0.0, -0.068), 0.045, DARK),
-        cylinder((0.0, 0.0, 0.055), (0.0, 0.0, 0.062), 0.047, DARK),
-        cylinder((0.0, 0.0, 0.062), (0.0, 0.0, 0.107), 0.043, WHITE),
-    ),
-    "hand": (
-        box((0.0, 0.0, 0.034), (0.03, 0.1, 0.026), WHITE, solid=True),
-        box((0.0, 0.0, 0.01), (0.032, 0.05, 0.012), WHITE),
-        box((0.0, 0.0, 0.062), (0.024, 0.085, 0.004), DARK),
-    ),
-    "finger": (
-        box((0.0, 0.013, 0.014), (0.01, 0.011, 0.016), FINGER),
-        box((0.0, 0.007, 0.039), (0.01, 0.007, 0.015), FINGER, solid=True),
-    ),
-}
-"""What is seen of each link, in its own frame; `solid` shapes also touch."""
-
 
 UNSEEN_GROUP = 3
 """Of the geom groups, those from 3 on are not drawn by default."""
@@ -208,7 +151,7 @@ def _add_link(
     shapes = LINK_SHAPES[like or name]
     for number, shape in enumerate(shapes):
         if shape.solid:
-            geom = shape.add_to(body, f"{name}_{number}", solid_as="robot")
+            geom = add_shape(shape, body, f"{name}_{number}", solid_as="robot")
             geom.group = UNSEEN_GROUP  # the mesh shows it
     for number, rgba in enumerate(dict.fromkeys(shape.rgba for shape in shapes)):
         _add_look(spec, body, f"{name}_look{number}", shapes, rgba)

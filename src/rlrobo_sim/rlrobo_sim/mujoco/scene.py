@@ -9,11 +9,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.panda import NEUTRAL, TCP_Z
+from rlrobo_core.panda import JOINT_TORQUE, NEUTRAL, TCP_Z
+from rlrobo_core.shapes import box, cylinder, sphere
 from rlrobo_core.tasks import SceneObject, Task
 from rlrobo_sim.mujoco import panda
 from rlrobo_sim.mujoco.cabinet import Slide, add_drawer, index_drawer
-from rlrobo_sim.mujoco.shapes import CONTACT_BITS, box, cylinder, sphere
+from rlrobo_sim.mujoco.shapes import CONTACT_BITS, add_shape
 
 MAX_TIMESTEP = 0.004
 """[s]; a whole number of timesteps makes one control step."""
@@ -149,7 +150,7 @@ def _add_control(spec: mujoco.MjSpec) -> None:
     for body in spec.body("link0").find_all("body"):
         body.gravcomp = 1.0
     for i, joint in enumerate(panda.ARM_JOINTS):
-        _add_actuator(spec, joint, ARM_STIFFNESS[i], 0.0, panda.JOINT_TORQUE[i])
+        _add_actuator(spec, joint, ARM_STIFFNESS[i], 0.0, JOINT_TORQUE[i])
     for joint in panda.FINGER_JOINTS:
         _add_actuator(spec, joint, FINGER_STIFFNESS, FINGER_DAMPING, FINGER_FORCE)
     spec.add_sensor(
@@ -187,9 +188,9 @@ def _set_arm_damping(model: mujoco.MjModel) -> None:
 
 def _add_table_and_lights(spec: mujoco.MjSpec) -> None:
     table = box(TABLE_CENTRE, TABLE_HALF, TABLE_COLOR, solid=True)
-    table.add_to(spec.worldbody, "table", solid_as="table")
+    add_shape(table, spec.worldbody, "table", solid_as="table")
     floor = box((0.6, 0.0, -0.65), (12.0, 12.0, 0.05), FLOOR_COLOR)
-    floor.add_to(spec.worldbody, "floor", solid_as="seen")
+    add_shape(floor, spec.worldbody, "floor", solid_as="seen")
     spec.worldbody.add_light(
         name="key",
         pos=(0.9, 0.8, 1.6),
@@ -281,19 +282,19 @@ def _add_marker(spec: mujoco.MjSpec, thing: SceneObject) -> None:
     red, green, blue, alpha = thing.rgba
     shade = (red * STAND_SHADE, green * STAND_SHADE, blue * STAND_SHADE, alpha)
     ball = spec.worldbody.add_body(name=thing.name, mocap=True)
-    sphere((0.0, 0.0, 0.0), thing.size[0], thing.rgba).add_to(ball, thing.name, "seen")
+    add_shape(sphere((0.0, 0.0, 0.0), thing.size[0], thing.rgba), ball, thing.name, "seen")
     stand = cylinder((0.0, 0.0, -STAND_LENGTH), (0.0, 0.0, 0.0), STAND_RADIUS, shade)
-    stand.add_to(ball, f"{thing.name}_stand", "seen")
+    add_shape(stand, ball, f"{thing.name}_stand", "seen")
     foot = spec.worldbody.add_body(name=f"{thing.name}_foot", mocap=True)
     disc = cylinder((0.0, 0.0, 0.0), (0.0, 0.0, FOOT_HEIGHT), FOOT_RADIUS, shade)
-    disc.add_to(foot, f"{thing.name}_foot", "seen")
+    add_shape(disc, foot, f"{thing.name}_foot", "seen")
 
 
 def _add_pad(spec: mujoco.MjSpec, thing: SceneObject) -> None:
     """A disc whose top is `PAD_HEIGHT` above its place."""
     body = spec.worldbody.add_body(name=thing.name, mocap=True)
     disc = cylinder((0.0, 0.0, -PAD_HEIGHT), (0.0, 0.0, PAD_HEIGHT), thing.size[0], thing.rgba)
-    disc.add_to(body, thing.name, "seen")
+    add_shape(disc, body, thing.name, "seen")
 
 
 def _joint_addresses(model: mujoco.MjModel, names: tuple[str, ...]) -> NDArray[np.int64]:
