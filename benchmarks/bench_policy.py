@@ -4,9 +4,9 @@
     python benchmarks/bench_policy.py --model qwen2.5-vl-3b --random-weights --device cuda
 
 Prints a table and, with --json FILE, writes what it measured. Every figure is the median of the
-rounds with their range; MFU is model FLOP/s over --peak-tflops. The two shortcuts, one prompt for
-all actions of an observation and the batched vision tower, are compared with doing without in
-alternated rounds.
+rounds with their range; MFU is model FLOP/s over --peak-tflops. The shortcuts, one prompt for all
+actions of an observation, one batch for many observations and the batched vision tower, are
+compared with doing without in alternated rounds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from rlrobo_policy.tiny import SPECIAL_TOKENS, make_tokenizer, token_ids
 from rlrobo_policy.tree import action_logits, log_softmax, sample_actions
 from rlrobo_policy.vlm import Qwen2VLImageProcessorPil, Vlm, load_vlm
 from rlrobo_policy.vocabulary import new_token_ids
-from rlrobo_train.loss import grpo_loss
+from rlrobo_train.loss import policy_loss
 
 SYMBOLS, TOKENS = 17, 3
 
@@ -60,6 +60,8 @@ class Options:
     """Of one observation and one action, for the 95th percentile."""
     compare_observations: int = 8
     """Observations, 8 actions each, of the comparisons."""
+    decode_observations: int = 64
+    """Observations that are decoded in one batch and one by one."""
     peak_tflops: float = 0.0
     """Of the device, for the MFU; 0 leaves it out (H200, bf16 dense: 989)."""
     json: Path | None = None
@@ -234,10 +236,18 @@ def comparisons(vlm: Vlm, options: Options) -> list[dict[str, Any]]:
         with stock_vision(vlm):
             see()
 
+    many = options.decode_observations
+    alone = acts(vlm, 1, 1, options)
+
+    def one_by_one() -> None:
+        for _ in range(many):
+            alone()
+
     shared = acts(vlm, count, samples, options)
     repeated = acts(vlm, count * samples, 1, options)
     return [
         compared(f"one prompt for {samples} actions", repeated, shared, options),
+        compared(f"one batch of {many}", one_by_one, acts(vlm, many, 1, options), options),
         compared(f"vision tower, {count} images", see_stock, see, options),
     ]
 
@@ -256,7 +266,7 @@ def update(vlm: Vlm, options: Options) -> dict[str, Any]:
 
     def step() -> None:
         logits = action_logits(vlm.model, inputs, index, token_V)
-        grpo_loss(logits, index, behaviour, advantage, 1.0, 0.2, 0.28, 0.003).total.backward()
+        policy_loss(logits, index, behaviour, advantage, 1.0, 0.2, 0.28, 0.003).total.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

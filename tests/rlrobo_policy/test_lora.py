@@ -17,7 +17,7 @@ from rlrobo_train.assemble import check
 from rlrobo_train.buffer import Decision, RolloutGroup
 from rlrobo_train.checkpoint import publish_weights
 from rlrobo_train.config import TrainConfig
-from rlrobo_train.trainer import GrpoConfig, Trainer
+from rlrobo_train.grpo import GrpoConfig, GrpoTrainer
 
 REACH = make_task("reach")
 BASE = str(shipped_checkpoint(["reach"]))
@@ -68,9 +68,9 @@ def weights(policy: VlmPolicy) -> dict[str, torch.Tensor]:
     return {n: p.detach().clone() for n, p in policy.vlm.model.named_parameters()}
 
 
-def update(policy: VlmPolicy, tmp_path: Path, kl_coef: float = 0.0) -> Trainer:
+def update(policy: VlmPolicy, tmp_path: Path, kl_coef: float = 0.0) -> GrpoTrainer:
     policy.version = 0
-    trainer = Trainer(policy, GrpoConfig(kl_coef=kl_coef), seed=0)
+    trainer = GrpoTrainer(policy, GrpoConfig(kl_coef=kl_coef), seed=0)
     trainer.update([group(policy)], branch_steps=None, temperature=1.0, dump=tmp_path)
     return trainer
 

@@ -171,6 +171,24 @@ def test_one_branch_goes_on_and_passes_its_state_to_all(simulator):
         assert targets.shape == (len(o), 8)
 
 
+def test_where_an_episode_is_cut_off_is_shown_what_a_longer_one_would_go_on_from(simulator):
+    shown = serve(RolloutEngine(simulator, TASK, GROUP), request("episode", group_size=1))
+    plain = serve(RolloutEngine(simulator, TASK, GROUP), request(group_size=1))
+    longer = serve(
+        RolloutEngine(simulator, replace(TASK, max_steps=5), GROUP), request(group_size=1)
+    )
+    outcomes = outcomes_by_id(shown)
+    assert outcomes == outcomes_by_id(plain)
+    rows = observations_by_id(shown)
+    ends = {key: row for key, row in rows.items() if row[-1] == 0}
+    assert {key: row for key, row in rows.items() if key not in ends} == observations_by_id(plain)
+    cut = {(g, r, step + 1) for (g, r, step), (*_, cut, _, _) in outcomes.items() if cut}
+    assert ends.keys() == cut and cut
+    beyond = observations_by_id(longer)
+    assert all(row[:-1] == beyond[key][:-1] for key, row in ends.items())
+    assert len(shown[-1].observations) and shown[-1].last
+
+
 @pytest.mark.parametrize("branch_steps", [1, 3])
 def test_the_state_that_goes_on_is_the_chosen_branch(one_slot_simulator, branch_steps):
     """A branching group equals the single trajectory of its chosen members' actions."""

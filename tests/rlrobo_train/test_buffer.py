@@ -6,7 +6,8 @@ The messages are a real dialogue: MuJoCo's simulation with random answers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from rlrobo_core.tasks import Reach
 from rlrobo_core.types import ActionBatch, Form, ObservationBatch, Observations, RolloutRequest
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import RolloutBuffer, RolloutGroup, Seen
 
 TASK = Reach(max_steps=4)
 G = 3
@@ -108,7 +109,7 @@ def simulator() -> Iterator[MujocoSimulator]:
     simulator.close()
 
 
-@pytest.fixture(scope="module", params=["trajectory", "branch"])
+@pytest.fixture(scope="module", params=["trajectory", "branch", "episode"])
 def dialogue(request: pytest.FixtureRequest, simulator: MujocoSimulator) -> Dialogue:
     return converse(simulator, request.param)
 
@@ -135,7 +136,8 @@ def content(group: RolloutGroup) -> tuple:
         for d in group.decisions
     )
     arrays_GL = map(bytes, (group.reward_GL, group.alive_GL, group.chosen_GL))
-    return group.group_id, decisions, *arrays_GL, group.success, group.terms
+    end = {rollout: (*posture(seen), bytes(seen.image_C)) for rollout, seen in group.end.items()}
+    return group.group_id, decisions, *arrays_GL, group.success, group.terms, end
 
 
 def contents(buffer: RolloutBuffer) -> dict[int, tuple]:
@@ -173,25 +175,47 @@ def test_every_reward_and_action_stands_under_its_own_id(dialogue: Dialogue) -> 
 def test_every_decision_keeps_what_was_measured_when_it_was_made(dialogue: Dialogue) -> None:
     asked = [m.observations for m in dialogue.messages if isinstance(m, ObservationBatch)]
     measured = {
-        (int(obs.group_N[n]), int(obs.rollout_N[n]), int(obs.step_N[n])): posture(obs, n)
+        (int(obs.group_N[n]), int(obs.rollout_N[n]), int(obs.step_N[n])): posture_of(obs, n)
         for obs in asked
         for n in range(len(obs))
     }
     for group in heard(*dialogue).groups():
         for d in group.decisions:
             key = (group.group_id, int(d.rollout_S[0]), d.step)
-            assert (d.ee_pose.tobytes(), d.gripper_width) == measured.pop(key)
+            assert posture(d) == measured.pop(key)
+        for rollout, seen in group.end.items():
+            steps = int(group.alive_GL[rollout].sum())
+            assert posture(seen) == measured.pop((group.group_id, rollout, steps))
     assert not measured
 
 
-def posture(obs: Observations, n: int) -> tuple[bytes, float]:
+def test_what_was_not_seen_where_an_episode_was_cut_off_is_missed(simulator) -> None:
+    request, messages = converse(simulator, "episode")
+    last = messages[-1]
+    assert isinstance(last, ObservationBatch) and len(last.observations)
+    nothing = Observations(**rows_of(last.observations, slice(0)))
+    cut = replace(last, observations=nothing)
+    dropped = heard(request, [*messages[:-1], cut]).dropped()
+    assert dropped.keys() == set(last.observations.group_N.tolist())
+    assert all("saw where it was cut off is missing" in problem for problem in dropped.values())
+
+
+def rows_of(obs: Observations, rows: slice) -> dict[str, Any]:
+    return {field.name: getattr(obs, field.name)[rows] for field in fields(obs)}
+
+
+def posture(seen: Seen) -> tuple[bytes, float]:
+    return seen.ee_pose.tobytes(), seen.gripper_width
+
+
+def posture_of(obs: Observations, n: int) -> tuple[bytes, float]:
     """Pose and gripper width of a row."""
     return obs.ee_pose_N[n].tobytes(), float(obs.gripper_width_N[n])
 
 
 def test_the_path_is_every_trajectory_or_one_branch_of_each_step(dialogue: Dialogue) -> None:
     for group in heard(*dialogue).groups():
-        if dialogue.request.form == "trajectory":
+        if dialogue.request.form != "branch":
             assert (group.chosen_GL == group.alive_GL).all() and not group.branching
             assert group.reward == pytest.approx(float(group.reward_GL.sum()) / G, abs=1e-6)
             # Who has ended does not act again.

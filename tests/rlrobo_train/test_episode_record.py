@@ -27,7 +27,7 @@ from rlrobo_train.episode_record import (
     shown_of_training,
     write_record,
 )
-from rlrobo_train.trainer import GrpoConfig, Trainer
+from rlrobo_train.grpo import GrpoConfig, GrpoTrainer
 
 SHIPPED = Path(__file__).parents[2] / "src/rlrobo_policy/rlrobo_policy/warm_start/reach"
 TASK = Reach(max_steps=4)
@@ -130,7 +130,7 @@ def test_training_shows_its_worst_and_its_best_with_their_advantages(
 ) -> None:
     buffer = rollouts(simulator, policy, "train", form, groups=3, size=G)
     groups, branching = buffer.groups(), form == "branch"
-    trainer = Trainer(policy, GrpoConfig(), seed=0)
+    trainer = GrpoTrainer(policy, GrpoConfig(), seed=0)
     weighed = {g.group_id: trainer.advantages(g, 1 if branching else None) for g in groups}
     shown = shown_of_training(groups, branching)
     told = record(buffer, shown, Reader(policy, TASK, weighed))

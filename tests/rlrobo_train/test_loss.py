@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlrobo_policy.tree import log_softmax
-from rlrobo_train.loss import LossTerms, grpo_loss, k3
+from rlrobo_train.loss import LossTerms, k3, policy_loss
 
 LOW, HIGH = 0.2, 0.28
 
@@ -36,7 +36,7 @@ class Case(NamedTuple):
         kl_coef: float = 0.0,
     ) -> LossTerms:
         """Of a policy with these logits, the behaviour's own where there are none."""
-        return grpo_loss(
+        return policy_loss(
             self.logits_NSTV if logits_NSTV is None else logits_NSTV,
             self.index_NST,
             self.logprob(self.logits_NSTV).detach(),

@@ -16,7 +16,8 @@ from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
-from rlrobo_train.trainer import GrpoConfig, Trainer, UpdateStats
+from rlrobo_train.grpo import GrpoConfig, GrpoTrainer
+from rlrobo_train.trainer import UpdateStats
 
 TASK = Reach(max_steps=3)
 G = 4
@@ -72,7 +73,7 @@ def rollouts(policy: VlmPolicy, simulator: MujocoSimulator, form: Form) -> list[
 
 def update(policy: VlmPolicy, groups: list[RolloutGroup], form: Form, dump: Path) -> UpdateStats:
     """All groups in one step: every ratio is of the policy that acted."""
-    trainer = Trainer(policy, GrpoConfig(minibatch_size=10_000), seed=0)
+    trainer = GrpoTrainer(policy, GrpoConfig(minibatch_size=10_000), seed=0)
     return trainer.update(groups, 1 if form == "branch" else None, temperature=1.0, dump=dump)
 
 

@@ -22,7 +22,6 @@ from rlrobo_train.config import TrainConfig
 from rlrobo_train.examination import examined
 from rlrobo_train.local import run_local
 from rlrobo_train.metrics import read_metrics
-from rlrobo_train.schedule import task_of
 from rlrobo_train.suite import print_suite
 
 SHIPPED = Path(__file__).parents[2] / "src/rlrobo_policy/rlrobo_policy/warm_start/reach"
@@ -91,10 +90,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rollouts(path: Path) -> list[dict[str, float]]:
     return [row for row in read_metrics(path) if "loss/policy" in row]
-
-
-def test_tasks_take_turns() -> None:
-    assert [task_of(i, ("a", "b", "c")) for i in range(5)] == ["a", "b", "c", "a", "b"]
 
 
 def test_each_iteration_logs_its_task(whole: Path) -> None:

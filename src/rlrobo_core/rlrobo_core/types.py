@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Phase = Literal["train", "eval"]
-Form = Literal["trajectory", "branch"]
+Form = Literal["trajectory", "branch", "episode"]
 
 HELD_OUT = 2**31
 """Seeds from here upwards are held out: evaluation uses them, training never does."""
@@ -37,7 +37,8 @@ class RolloutRequest:
     phase: Phase
     form: Form
     """`trajectory`: the members of a group run on by themselves from a common start.
-    `branch`: every `branch_steps` steps all members continue from the state of one of them."""
+    `branch`: every `branch_steps` steps all members continue from the state of one of them.
+    `episode`: as `trajectory`, and what is seen where a rollout is cut off is shown as well."""
     task: str
     seed: int
     """Group `g` starts from `numpy.random.default_rng((seed, g))`; see `HELD_OUT`."""
@@ -61,7 +62,10 @@ class RolloutRequest:
 class Observations:
     """N camera observations. Row n speaks for the `samples_N[n]` rollouts
     `rollout_N[n], rollout_N[n] + 1, …` of its group, which are in the same state there
-    (at a common start, or at a branching point), so that it is rendered and encoded once."""
+    (at a common start, or at a branching point), so that it is rendered and encoded once.
+    A row with `samples_N[n]` 0 asks for no action: it is what a rollout that was cut off by the
+    limit of steps (truncated) sees after its last one, with which a critic says what was still
+    to come (form `episode`)."""
 
     image_NC: NDArray[np.uint8]
     """u8[N, C, H, W, 3], RGB."""

@@ -66,7 +66,7 @@ class VlmPolicy:
         index_MT = np.empty((total, tokens), np.int64)
         logprob_MT = np.empty((total, tokens), np.float32)
         first_N = np.cumsum(obs.samples_N) - obs.samples_N
-        for samples in np.unique(obs.samples_N):
+        for samples in np.unique(obs.samples_N[obs.samples_N > 0]):
             rows = np.flatnonzero(obs.samples_N == samples)
             at_NS = first_N[rows, None] + np.arange(samples)
             uniform_NST = self._uniform(batch, rows, (len(rows), int(samples), tokens))

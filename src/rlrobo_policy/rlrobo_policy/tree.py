@@ -87,6 +87,17 @@ def action_logits(
     """f32[N, S, T, V], logits of every token of given actions in one pass (teacher forcing).
 
     `index_NST` are symbols of the codec, `token_V` their token ids."""
+    return symbol_logits(model, action_states(model, inputs, index_NST, token_V), token_V)
+
+
+def action_states(
+    model: Qwen2_5_VLForConditionalGeneration,
+    inputs: PromptInputs,
+    index_NST: torch.Tensor,
+    token_V: torch.Tensor,
+) -> torch.Tensor:
+    """[N, S, T, H], the last hidden state from which each token of given actions is predicted.
+    That of the first token, [:, :, 0], is the prompt's last and the same for all S."""
     rows, samples, num_tokens = index_NST.shape
     tree = plant(inputs, samples, num_tokens, model.dtype)
     grown_NL = token_V[index_NST[:, :, :-1]].transpose(1, 2).reshape(rows, -1)
@@ -100,10 +111,17 @@ def action_logits(
     ).last_hidden_state
     first_NH = hidden_NLH[torch.arange(rows, device=hidden_NLH.device), tree.last_N]
     rest_NTSH = hidden_NLH[:, tree.prompt_length :].unflatten(1, (num_tokens - 1, samples))
-    hidden_NSTH = torch.cat(
+    return torch.cat(
         [first_NH[:, None, None].expand(-1, samples, 1, -1), rest_NTSH.transpose(1, 2)], dim=2
     )
-    return symbol_logits(model, hidden_NSTH, token_V)
+
+
+def prompt_states(
+    model: Qwen2_5_VLForConditionalGeneration, inputs: PromptInputs, token_V: torch.Tensor
+) -> torch.Tensor:
+    """[N, H], the last hidden state of each prompt's last token, without any action."""
+    unsaid_N11 = torch.zeros(len(inputs.token_NP), 1, 1, dtype=torch.long, device=model.device)
+    return action_states(model, inputs, unsaid_N11, token_V)[:, 0, 0]
 
 
 def log_softmax(logits: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -24,7 +24,7 @@ from rlrobo_sim.outcomes import judge, merge_weights, no_outcomes, select
 from rlrobo_sim.simulator import Simulator, UnstableWorlds
 from rlrobo_sim.states import initial_scene, put, take
 
-FORMS = ("trajectory", "branch")
+FORMS = ("trajectory", "branch", "episode")
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +48,10 @@ class Slot:
         if self.step == 0 or self.branches(request):
             return [(0, len(self.worlds_G))]
         return [(int(member), 1) for member in np.flatnonzero(self.running_G)]
+
+
+Row = tuple[Slot, int, int]
+"""An observation's slot, the first rollout that it speaks for, and how many."""
 
 
 class RolloutEngine:
@@ -93,7 +97,7 @@ class RolloutEngine:
         self._slots = []
         worlds = np.arange(self.simulator.num_worlds)
         self._open(request, list(worlds.reshape(-1, request.group_size)))
-        return self._ask(request, no_outcomes(self.reward_weights))
+        return self._ask(request, no_outcomes(self.reward_weights), self._observe([]))
 
     def act(self, actions: ActionBatch) -> ObservationBatch | None:
         """Execute the answer to the pending batch and return the next one. None, and nothing
@@ -107,9 +111,10 @@ class RolloutEngine:
         if self._slots:
             self._leave_out_finished(outcomes)
             self._go_on_with_chosen(request)
+        ends = self._observe(self._cut_off(outcomes) if request.form == "episode" else [])
         self._slots = [slot for slot in self._slots if slot.running_G.any()]
         self._open(request, [slot.worlds_G for slot in slots if slot not in self._slots])
-        return self._ask(request, outcomes)
+        return self._ask(request, outcomes, ends)
 
     def _open(self, request: RolloutRequest, free: Sequence[NDArray[np.int64]]) -> None:
         """Start the next groups of the queue in free worlds, one array of worlds a slot."""
@@ -178,22 +183,32 @@ class RolloutEngine:
             self.simulator.restore(copies_SG.ravel(), np.repeat(snapshot, times, axis=0))
             put(self._state, copies_SG.ravel(), take(self._state, np.repeat(sources_S, times)))
 
-    def _ask(self, request: RolloutRequest, outcomes: Outcomes) -> ObservationBatch:
-        observations, render_s = self._observe(request)
+    def _ask(
+        self, request: RolloutRequest, outcomes: Outcomes, ends: tuple[Observations, float]
+    ) -> ObservationBatch:
+        """`ends`: what the rollouts that were cut off see, and how long rendering it took [s]."""
+        rows = [(slot, *row) for slot in self._slots for row in slot.rows(request)]
+        waiting, render_s = self._observe(rows)
         self.pending = ObservationBatch(
             sequence=self._sequence,
             request=request,
-            observations=observations,
+            observations=joined(waiting, ends[0]),
             outcomes=outcomes,
             last=not self._slots,
-            render_s=render_s,
+            render_s=render_s + ends[1],
         )
         self._sequence += 1
         return self.pending
 
-    def _observe(self, request: RolloutRequest) -> tuple[Observations, float]:
-        """What waits for actions, and how long rendering it took [s]."""
-        rows = [(slot, *row) for slot in self._slots for row in slot.rows(request)]
+    def _cut_off(self, outcomes: Outcomes) -> list[Row]:
+        """Of the rollouts that this step cut off, still in their worlds: they ask for nothing."""
+        slots = {slot.group: slot for slot in self._slots}
+        ids_M = zip(outcomes.group_M.tolist(), outcomes.rollout_M.tolist(), strict=True)
+        cut = zip(ids_M, outcomes.truncated_M, strict=True)
+        return [(slots[group], rollout, 0) for (group, rollout), truncated in cut if truncated]
+
+    def _observe(self, rows: Sequence[Row]) -> tuple[Observations, float]:
+        """What is seen in these rows, and how long rendering it took [s]."""
         worlds_N = np.array([slot.worlds_G[rollout] for slot, rollout, _ in rows], dtype=np.int64)
         seen = take(self._state, worlds_N)
         began = time.monotonic()
@@ -221,6 +236,18 @@ class RolloutEngine:
         """The worlds that wait for an action."""
         none = np.zeros(0, dtype=np.int64)
         return np.concatenate([none, *(slot.worlds_G[slot.running_G] for slot in self._slots)])
+
+
+def joined(one: Observations, other: Observations) -> Observations:
+    """The rows of one after those of the other."""
+    if not len(other):
+        return one
+    arrays = {
+        name: np.concatenate([getattr(one, name), getattr(other, name)])
+        for name in Observations.__dataclass_fields__
+        if name != "instruction_N"
+    }
+    return Observations(instruction_N=one.instruction_N + other.instruction_N, **arrays)
 
 
 def check_request(request: RolloutRequest, task: Task, num_worlds: int) -> None:

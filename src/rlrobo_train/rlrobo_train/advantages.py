@@ -1,4 +1,5 @@
-"""Group-relative advantages: how much better a rollout did than its group, step by step.
+"""Advantages: how much better a rollout did than its group, or than a critic expected, step by
+step.
 
 Shape legend: G rollouts of a group, L steps.
 """
@@ -40,3 +41,34 @@ def group_advantages(
     std_L = np.sqrt((deviation_GL**2).sum(0) / count_L)
     advantage_GL = deviation_GL / np.maximum(std_L, min_std)
     return np.where(std_L > 1e-8, advantage_GL, 0.0)
+
+
+def gae(
+    reward_GL: Floats,
+    value_GL: Floats,
+    alive_GL: NDArray[np.bool_],
+    after_G: Floats,
+    gamma: float,
+    gae_lambda: float,
+) -> NDArray[np.float64]:
+    """f64[G, L], generalised advantage estimation (arXiv 1506.02438, equation 16): the sum of
+    (gamma lambda)^k d_{t+k}, where d_t = r_t + gamma V_{t+1} - V_t. 0 where nobody acted.
+
+    `after_G` is V after each rollout's last step: the critic's where the limit of steps cut it
+    off, for more would have come; 0 where it ended, for nothing does (arXiv 1712.00378)."""
+    advantage_GL = np.zeros(reward_GL.shape, np.float64)
+    next_value, next_advantage = np.asarray(after_G, np.float64), np.zeros(len(reward_GL))
+    for step in reversed(range(reward_GL.shape[1])):
+        alive = alive_GL[:, step]
+        surprise = reward_GL[:, step] + gamma * next_value - value_GL[:, step]
+        next_advantage = np.where(alive, surprise + gamma * gae_lambda * next_advantage, 0.0)
+        next_value = np.where(alive, value_GL[:, step], next_value)
+        advantage_GL[:, step] = next_advantage
+    return advantage_GL
+
+
+def explained_variance(return_M: Floats, value_M: Floats) -> float:
+    """1 - Var(R - V) / Var(R): 1 for a critic that knows every return, 0 for one that knows
+    their mean, below for one that is worse than that. 0 where all returns are the same."""
+    variance = float(np.var(return_M))
+    return 1.0 - float(np.var(return_M - value_M)) / variance if variance > 1e-12 else 0.0

@@ -17,6 +17,8 @@ from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.evaluation import Rates
 from rlrobo_train.examination import examined
+from rlrobo_train.grpo import GrpoTrainer
+from rlrobo_train.ppo import PpoConfig, PpoTrainer
 from rlrobo_train.replayed import BagReading, Listener
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.trainer import Trainer
@@ -50,9 +52,16 @@ def check(config: TrainConfig) -> None:
             f"num_envs:={config.num_envs} is not a multiple of group_size:={config.group_size}; "
             f"take num_envs:={max(1, config.num_envs // config.group_size) * config.group_size}"
         )
-    if config.group_size < 2 and config.mode == "train":
+    if config.group_size < 2 and config.algorithm != "ppo" and config.mode == "train":
         raise ValueError(
             f"group_size:={config.group_size} compares a rollout with itself; take at least 2"
+        )
+    _check_discounts(config)
+    _check_curriculum(config)
+    if config.critic_from and config.algorithm != "ppo":
+        raise ValueError(
+            f"critic_from:={config.critic_from} is of a critic, and algorithm:={config.algorithm} "
+            "has none: set algorithm:=ppo, or leave it out"
         )
     if config.lora_rank and config.model == "tiny" and not config.checkpoint:
         raise ValueError(
@@ -74,6 +83,40 @@ def check(config: TrainConfig) -> None:
     endless = not (config.minutes or config.iterations or config.train_from != "simulation")
     if config.mode == "train" and endless:
         raise ValueError("the run would never end: set minutes:= or iterations:=")
+
+
+def _check_discounts(config: TrainConfig) -> None:
+    for name, text in (("gamma", config.gamma), ("gae_lambda", config.gae_lambda)):
+        try:
+            fits = (name, text) == ("gamma", "auto") or 0.0 <= float(text) <= 1.0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"{name}:={text} discounts what is still to come, so it must lie in [0, 1]: take "
+                f"{'auto' if name == 'gamma' else PpoConfig.gae_lambda}"
+            )
+
+
+def _check_curriculum(config: TrainConfig) -> None:
+    if config.curriculum == "none":
+        return
+    given = f"curriculum:={config.curriculum} draws from several tasks"
+    if len(config.tasks) == 1:
+        raise ValueError(
+            f"{given} and task:={config.task} is one: name several with commas between them, or "
+            "leave it out"
+        )
+    if config.train_from != "simulation":
+        raise ValueError(
+            f"{given}, and with train_from:={config.train_from} they were drawn already: leave it "
+            "out"
+        )
+    if config.curriculum_tau <= 0.0:
+        raise ValueError(
+            f"curriculum_tau:={config.curriculum_tau} is the temperature of a draw, which must be "
+            "above 0: take 0.25"
+        )
 
 
 def _check_recorded(config: TrainConfig) -> None:
@@ -109,9 +152,12 @@ def _resumed(config: TrainConfig) -> Conductor:
         policy = _load(config, str(checkpoint.path))
         policy.version = state["iteration"]
         trainer = _trainer(config, policy)
+        trainer.load_files(checkpoint.path)
         trainer.optimizer.load_state_dict(state["optimizer"])
         before = _rates(state["before"], config)
-        return Conductor(config, trainer, run, state["iteration"], before)
+        conductor = Conductor(config, trainer, run, state["iteration"], before)
+        conductor.schedule.success |= state.get("curriculum", {})  # older checkpoints lack it
+        return conductor
     except BaseException:
         run.close()
         raise
@@ -162,7 +208,12 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
 
 def _trainer(config: TrainConfig, policy: VlmPolicy) -> Trainer:
     torch.manual_seed(config.seed)
-    return Trainer(policy, config.grpo, config.seed)
+    if config.algorithm != "ppo":
+        return GrpoTrainer(policy, config.grpo, config.seed)
+    trainer = PpoTrainer(policy, config.ppo, config.seed)
+    if config.critic_from and not config.resume:
+        trainer.critic.load(Path(config.critic_from))
+    return trainer
 
 
 def _bytes_needed(policy: VlmPolicy) -> int:

@@ -9,6 +9,7 @@ observation, T tokens of an action.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,8 +19,8 @@ from rlrobo_core.types import ActionBatch, ObservationBatch, Outcomes, RolloutRe
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decision:
-    """One observation and the S actions that were sampled for it."""
+class Seen:
+    """One observation."""
 
     image_C: NDArray[np.uint8]
     """u8[C, H, W, 3]"""
@@ -28,6 +29,12 @@ class Decision:
     """f32[7], as the policy was told it: its prompt may have said so."""
     gripper_width: float
     """[m], likewise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision(Seen):
+    """One observation and the S actions that were sampled for it."""
+
     step: int
     rollout_S: NDArray[np.int64]
     token_ST: NDArray[np.int64]
@@ -49,6 +56,8 @@ class RolloutGroup:
     """Fraction of the group's episodes that succeeded (of its one episode in branch form)."""
     terms: dict[str, float]
     """Unweighted reward terms, summed over the path, mean over rollouts."""
+    end: Mapping[int, Seen] = field(default_factory=dict)
+    """rollout -> what it saw where the limit of steps cut it off (form `episode`)."""
 
     @property
     def length(self) -> float:
@@ -75,6 +84,10 @@ class _Asked:
     ee_pose: NDArray[np.float32]
     gripper_width: float
     samples: int
+
+    @property
+    def seen(self) -> Seen:
+        return Seen(self.image_C, self.instruction, self.ee_pose, self.gripper_width)
 
 
 @dataclass(slots=True)
@@ -211,6 +224,8 @@ class RolloutBuffer:
         for step in range(last + 1):
             if not any(key[0] == step for key in asked):
                 return f"the observation of step {step} is missing"
+        if self.request.form == "episode" and (cut := self._cut_off(group) - asked.keys()):
+            return f"what rollout {min(cut)[1]} saw where it was cut off is missing"
         for (step, first), row in asked.items():
             for rollout in range(first, first + row.samples):
                 if (group, rollout, step) not in self._answers:
@@ -218,6 +233,11 @@ class RolloutBuffer:
                 if (step, rollout) not in results:
                     return f"the outcome of rollout {rollout}, step {step} is missing"
         return ""
+
+    def _cut_off(self, group: int) -> set[tuple[int, int]]:
+        """(step, rollout) of what was seen after the last step of those that were truncated."""
+        results = self._results[group].items()
+        return {(step + 1, rollout) for (step, rollout), result in results if result.truncated}
 
     def groups(self) -> list[RolloutGroup]:
         """The whole groups, in the request's order."""
@@ -237,21 +257,22 @@ class RolloutBuffer:
             reward_GL[rollout, step] = result.reward
             alive_GL[rollout, step] = True
             chosen_GL[rollout, step] = result.chosen
+        asked = sorted(self._asked[group].items())
         path = [result for _, result in sorted(results.items()) if result.chosen]
         episodes = 1 if self.request.form == "branch" else self.request.group_size
         terms = np.sum([result.terms for result in path], axis=0) / episodes
         return RolloutGroup(
             group_id=group,
-            decisions=tuple(self._decision(group, *key) for key in sorted(self._asked[group])),
+            decisions=tuple(self._decision(group, *key, row) for key, row in asked if row.samples),
             reward_GL=reward_GL,
             alive_GL=alive_GL,
             chosen_GL=chosen_GL,
             success=sum(result.success for result in path) / episodes,
             terms=dict(zip(self.term_names, terms.tolist(), strict=True)),
+            end={rollout: row.seen for (_, rollout), row in asked if not row.samples},
         )
 
-    def _decision(self, group: int, step: int, first: int) -> Decision:
-        row = self._asked[group][step, first]
+    def _decision(self, group: int, step: int, first: int, row: _Asked) -> Decision:
         rollout_S = np.arange(first, first + row.samples)
         answers = [self._answers[group, int(rollout), step] for rollout in rollout_S]
         return Decision(

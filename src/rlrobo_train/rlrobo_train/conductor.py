@@ -21,19 +21,18 @@ import numpy as np
 from rlrobo_core.task_set import make_tasks
 from rlrobo_core.types import (
     ActionBatch,
-    Form,
     ObservationBatch,
     PolicyUpdate,
     RolloutRequest,
 )
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
-from rlrobo_train.config import TrainConfig
+from rlrobo_train.config import FORM, TrainConfig
 from rlrobo_train.episode_record import Reader, record, shown_of_training, write_record
 from rlrobo_train.evaluation import Rates, pooled, summary
 from rlrobo_train.examination import VIDEO_EPISODES, WATCHED_EPISODES, Examination
 from rlrobo_train.progress import Progress, final_line
 from rlrobo_train.run import RunDirectory
-from rlrobo_train.schedule import task_of
+from rlrobo_train.schedule import Schedule
 from rlrobo_train.trainer import Trainer
 
 Messages = Iterator[RolloutRequest | PolicyUpdate]
@@ -64,6 +63,9 @@ class Conductor:
         self.done = False
         self.before = before
         self.after: Rates | None = None
+        self.schedule = Schedule(
+            config.tasks, config.curriculum, config.curriculum_tau, config.seed
+        )
         self.progress = Progress(minutes=config.minutes, iterations=config.iterations)
         self._asked = time.time_ns() // 1_000_000
         """Last request id: no trainer before this one had it, whose messages may still be heard."""
@@ -155,18 +157,17 @@ class Conductor:
     def _ask_rollouts(self) -> RolloutRequest:
         c, i = self.config, self._requested
         self._requested += 1
-        form: Form = "branch" if c.algorithm == "branch_grpo" else "trajectory"
         first = i * c.groups
         return self._ask(
             RolloutRequest(
                 request_id=0,
                 iteration=i,
                 phase="train",
-                form=form,
-                task=task_of(i, c.tasks),
+                form=FORM[c.algorithm],
+                task=self.schedule.task_of(i),
                 seed=c.seed,
                 group_ids=tuple(range(first, first + c.groups)),
-                group_size=c.group_size,
+                group_size=c.members,
                 min_policy_version=max(0, i - c.max_policy_lag),
                 temperature=c.temperature,
                 branch_steps=c.branch_steps,
@@ -232,18 +233,19 @@ class Conductor:
             "time/render": self._render_s,
             "rollout/steps_per_s": buffer.steps / max(rollout_s, 1e-9),
         }
+        groups, request = buffer.groups(), buffer.request
+        self._updating = True
+        self.schedule.hear(request.task, float(np.mean([group.success for group in groups])))
         if self.config.max_policy_lag and not (self._spent(following) or self._judges(following)):
             yield self._ask_rollouts()
         began = time.monotonic()
-        groups, request = buffer.groups(), buffer.request
-        self._updating = True
         stats = self.trainer.update(
             groups, request.parting_steps, request.temperature, dump=self.run.path
         )
         self.iteration = following
         yield self._publish_policy()
         seconds["time/update"] = time.monotonic() - began
-        self._log(self._rollout_metrics(buffer, groups) | stats | seconds)
+        self._log(self._rollout_metrics(buffer, groups) | stats | seconds | self.schedule.metrics)
         self._updating = False
         if self.iteration == 1 or self.iteration % self.config.checkpoint_every == 0:
             self._record(buffer, groups)
@@ -359,10 +361,11 @@ class Conductor:
         self.run.save_checkpoint(
             policy.version,
             self.trainer.model,
-            policy.save_files,
+            self.trainer.save_files,
             {
                 "iteration": self.iteration,
                 "optimizer": self.trainer.optimizer.state_dict(),
+                "curriculum": self.schedule.success,
                 "before": {task: list(rate) for task, rate in (self.before or {}).items()},
             },
         )

@@ -4,22 +4,36 @@ the whole of it is saved with the run."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Literal, TypeVar
 
 from rlrobo_core.shifts import shift_names
 from rlrobo_core.task_set import AUTO, Senses, Told, make_tasks, senses_for, task_names
-from rlrobo_train.trainer import Algorithm, GrpoConfig
+from rlrobo_core.types import Form
+from rlrobo_train.grpo import GrpoConfig
+from rlrobo_train.ppo import PpoConfig
+from rlrobo_train.schedule import Curriculum
+from rlrobo_train.trainer import UpdateConfig
+
+Algorithm = Literal["grpo", "branch_grpo", "ppo"]
+FORM: dict[Algorithm, Form] = {
+    "grpo": "trajectory",
+    "branch_grpo": "branch",
+    "ppo": "episode",
+}
+"""Of the rollouts that each algorithm asks for."""
+
+U = TypeVar("U", bound=UpdateConfig)
 
 
 @dataclass(frozen=True)
-class TrainConfig(GrpoConfig):
-    """The training node's parameters; those of the update are inherited from `GrpoConfig`."""
+class TrainConfig(PpoConfig, GrpoConfig):
+    """The training node's parameters; those of the update are inherited from `UpdateConfig`,
+    `GrpoConfig` and `PpoConfig`."""
 
     mode: Literal["train", "eval"] = "train"
     """train, or eval: judge a checkpoint and stop."""
     task: str = "reach"
-    """What to learn; several tasks with commas between them, rlrobo4, or all: one an iteration,
-    in turn."""
+    """What to learn; several tasks with commas between them, rlrobo4, or all: one an iteration."""
     variant: Literal["default", "panda_gym"] = "default"
     """The tasks' numbers: our own, or panda_gym's."""
     reward: Literal["dense", "sparse"] = "dense"
@@ -47,17 +61,27 @@ class TrainConfig(GrpoConfig):
     """Train an adapter of this rank on a frozen model; 0: train the whole model. Embeddings are
     frozen too: take codec:=words where the model has not learned the action tokens yet."""
     algorithm: Algorithm = "branch_grpo"
-    """grpo: whole rollouts from one start; branch_grpo: actions from one state."""
+    """grpo: whole rollouts from one start; branch_grpo: actions from one state; ppo: episodes
+    from starts of their own, and a critic."""
+    gamma: str = "auto"
+    """Discount of the return; auto: the algorithm's own, 0.5 of GRPO and 0.99 of ppo."""
+    critic_from: str = ""
+    """Begin with the critic of this checkpoint; empty: with one that knows nothing (ppo)."""
+    curriculum: Curriculum = "none"
+    """Of several tasks, whose turn it is. none: one after the other; paper: drawn, the harder the
+    likelier; frontier: drawn, likeliest what succeeds half of the time."""
+    curriculum_tau: float = field(default=0.25, metadata={"range": (0.01, 100.0)})
+    """Temperature of the draw: the higher, the more alike the tasks' chances."""
     branch_steps: int = field(default=1, metadata={"range": (1, 10000)})
     """Steps that every branch is followed before the episode goes on with one of them
     (branch_grpo). The first is cheapest, for the branches share its observation."""
     num_envs: int = field(default=256, metadata={"range": (1, 65536)})
     """Environments side by side, a multiple of group_size."""
     group_size: int = field(default=8, metadata={"range": (1, 4096)})
-    """Rollouts, or branches, that are compared with each other."""
+    """Rollouts, or branches, that are compared with each other (not in ppo)."""
     groups_per_iteration: int = field(default=0, metadata={"range": (0, 65536)})
-    """Groups (in branching: episodes) that one update learns from; 0: as many as run side by
-    side, at least 16."""
+    """Groups (in branching and in ppo: episodes) that one update learns from; 0: as many as run
+    side by side, at least 16."""
     temperature: float = field(default=1.0, metadata={"range": (0.01, 10.0)})
     """Of the actions sampled for training; evaluation takes the most likely action."""
     max_policy_lag: int = field(default=0, metadata={"range": (0, 16)})
@@ -108,11 +132,24 @@ class TrainConfig(GrpoConfig):
         return shift_names(self.shifts or ("all" if len(self.tasks) > 1 else "none"))
 
     @property
+    def members(self) -> int:
+        """Rollouts of a group: one where the critic is what a rollout is compared with."""
+        return 1 if self.algorithm == "ppo" else self.group_size
+
+    @property
     def groups(self) -> int:
         """Groups of one iteration."""
-        return self.groups_per_iteration or max(16, self.num_envs // self.group_size)
+        return self.groups_per_iteration or max(16, self.num_envs // self.members)
 
     @property
     def grpo(self) -> GrpoConfig:
-        names = [f.name for f in fields(GrpoConfig)]
-        return GrpoConfig(**{name: getattr(self, name) for name in names})
+        return self._update(GrpoConfig)
+
+    @property
+    def ppo(self) -> PpoConfig:
+        return self._update(PpoConfig)
+
+    def _update(self, cls: type[U]) -> U:
+        given = {f.name: getattr(self, f.name) for f in fields(cls)}
+        given.pop("gamma")
+        return cls(**given) if self.gamma == "auto" else cls(**given, gamma=float(self.gamma))

@@ -112,9 +112,10 @@ def shown_of_evaluation(groups: Sequence[RolloutGroup]) -> list[Shown]:
 
 
 def shown_of_training(groups: Sequence[RolloutGroup], branching: bool) -> list[Shown]:
-    """The worst and the best episode: in branch form of all, else of the group whose members
-    differ most, so that what told them apart is seen from one start."""
-    if branching:
+    """The worst and the best episode: of all where a group has only one (branching, or no
+    companions), else of the group whose members differ most, so that what told them apart is seen
+    from one start."""
+    if branching or len(groups[0].reward_GL) == 1:
         ranked = sorted(groups, key=lambda g: g.reward)
         return [Shown(g, 0) for g in dict.fromkeys((ranked[0], ranked[-1]))]
     group = max(groups, key=lambda g: np.ptp(g.reward_GL.sum(1)))

@@ -90,7 +90,15 @@ class Listener(Conductor):
                 f"request {request.request_id} is of task {task}, this run of "
                 f"{', '.join(self.config.tasks)}: left out; set task:={task}"
             )
-        return "" if request.phase == "train" else "an evaluation"
+        if request.phase != "train":
+            return "an evaluation"
+        if self.config.algorithm == "ppo" and request.form != "episode":
+            return (
+                f"request {request.request_id} is of form {request.form}, which does not show what "
+                "a rollout saw where it was cut off: left out; set algorithm:=grpo, or record a "
+                "run with algorithm:=ppo"
+            )
+        return ""
 
     def _learn_if_whole(self, buffer: RolloutBuffer) -> Messages:
         """Requests are learned from in the order in which they were asked: an older one that is

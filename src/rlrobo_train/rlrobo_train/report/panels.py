@@ -85,6 +85,8 @@ def panels(groups: Groups) -> list[Panel]:
 _OF_TASKS = (
     ("Success of each task in evaluations", "eval/success/"),
     ("Success of each task's rollouts", "rollout/success/"),
+    ("Curriculum: success of each task, smoothed", "smoothed_success/"),
+    ("Curriculum: chance that a task is next", "curriculum/"),
 )
 
 

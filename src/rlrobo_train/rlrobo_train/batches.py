@@ -1,0 +1,86 @@
+"""What an update learns from, cut into AdamW steps and passes of the model.
+
+Shape legend: N observations, S actions of each, T tokens of an action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rlrobo_policy.policy import VlmPolicy
+from rlrobo_train.buffer import Decision, Seen
+
+
+class Weighed(NamedTuple):
+    """A decision, and what each of its actions is weighed with."""
+
+    decision: Decision
+    advantage_S: NDArray[np.float64]
+    value: float = 0.0
+    """What the critic said of the observation before the update, where there is one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """N decisions with S actions each, as arrays."""
+
+    image_NC: NDArray[np.uint8]
+    text_N: tuple[str, ...]
+    """The prompts that the policy read."""
+    token_NST: torch.Tensor
+    behaviour_NST: torch.Tensor
+    advantage_NS: torch.Tensor
+    value_N: torch.Tensor
+
+
+def minibatches(
+    rows: Sequence[Weighed], size: int, rng: np.random.Generator
+) -> Iterator[list[Weighed]]:
+    """All rows in random order, divided evenly into parts of about `size` actions."""
+    actions = sum(len(row.decision.rollout_S) for row in rows)
+    parts = max(1, round(actions / size))
+    for part in np.array_split(rng.permutation(len(rows)), parts):
+        if len(part):
+            yield [rows[i] for i in part]
+
+
+def pack(policy: VlmPolicy, rows: Sequence[Weighed], size: int) -> list[Batch]:
+    """Batches of equal S and at most `size` observations, so that each is one tree-packed pass."""
+
+    def samples(row: Weighed) -> int:
+        return len(row.decision.rollout_S)
+
+    same_samples = [list(group) for _, group in groupby(sorted(rows, key=samples), samples)]
+    return [
+        _stack(policy, same[first : first + size])
+        for same in same_samples
+        for first in range(0, len(same), size)
+    ]
+
+
+def _stack(policy: VlmPolicy, rows: Sequence[Weighed]) -> Batch:
+    decisions = [row.decision for row in rows]
+    return Batch(
+        image_NC=np.stack([d.image_C for d in decisions]),
+        text_N=prompts(policy, decisions),
+        token_NST=torch.from_numpy(np.stack([d.token_ST for d in decisions])),
+        behaviour_NST=torch.from_numpy(np.stack([d.logprob_ST for d in decisions])),
+        advantage_NS=torch.from_numpy(np.stack([row.advantage_S for row in rows])).float(),
+        value_N=torch.tensor([row.value for row in rows]),
+    )
+
+
+def prompts(policy: VlmPolicy, seen: Sequence[Seen]) -> tuple[str, ...]:
+    """The words beside the images of these observations."""
+    return policy.prompts(
+        [it.instruction for it in seen],
+        np.stack([it.ee_pose for it in seen]),
+        np.array([it.gripper_width for it in seen], np.float32),
+    )

@@ -1,0 +1,183 @@
+"""PPO with a critic and generalised advantage estimation, as VLA-RL has it (arXiv 2505.18719).
+
+    for each iteration:
+        episodes   = rollouts of the current policy, each from a start of its own
+        values     = what the critic says of every observation, and of those where the limit of
+                     steps cut an episode off; an episode that ended has nothing to come
+        advantages = generalised advantage estimates; returns = advantages + values
+        for each minibatch: one AdamW step on
+            clipped surrogate of whole actions + value_coef * clipped value loss
+
+In the first `critic_warmup` iterations the critic alone learns: a critic that knows nothing yet
+would push the policy anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rlrobo_policy.critic import Backbone, Critic
+from rlrobo_policy.policy import VlmPolicy
+from rlrobo_policy.tree import action_states, symbol_logits
+from rlrobo_train.advantages import explained_variance, gae
+from rlrobo_train.batches import Batch, Weighed, prompts
+from rlrobo_train.buffer import RolloutGroup, Seen
+from rlrobo_train.loss import LossTerms, policy_loss, value_loss
+from rlrobo_train.trainer import Trainer, UpdateConfig, UpdateStats, mean
+
+
+@dataclass(frozen=True)
+class PpoConfig(UpdateConfig):
+    """How a policy is updated by PPO."""
+
+    gamma: float = 0.99
+    """Discount of what is still to come."""
+    gae_lambda: float = 0.95
+    """From 0, where an advantage looks one step ahead and trusts the critic for the rest, to 1,
+    where it looks at all that came (ppo)."""
+    critic: Backbone = "shared"
+    """shared: the critic reads the policy's own backbone; separate: a copy of it (ppo)."""
+    critic_warmup: int = 5
+    """Updates at the beginning in which the critic alone learns (ppo)."""
+    critic_learning_rate: float = 1e-3
+    """Of what is the critic's own: its head, and with critic:=separate its backbone (ppo)."""
+    value_coef: float = 0.5
+    """Weight of the value loss (ppo)."""
+    value_clip: float = 0.2
+    """How far an update may move a value, in units of return; 0: not bounded (ppo)."""
+
+
+class PpoTrainer(Trainer):
+    """The policy and its critic."""
+
+    def __init__(self, policy: VlmPolicy, config: PpoConfig, seed: int):
+        self.ppo = config
+        self.critic = Critic(policy, config.critic)
+        super().__init__(policy, config, seed)
+        self._advantages: dict[int, NDArray[np.float64]] = {}
+        """group -> f64[G, L], of the last update."""
+        self._mean, self._std = 0.0, 1.0
+        """Of all these advantages."""
+        self._values: UpdateStats = {}
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether the critic alone learns in this update."""
+        return self.policy.version < self.ppo.critic_warmup
+
+    def advantages(self, group: RolloutGroup, branch_steps: int | None) -> NDArray[np.float64]:
+        """As the last update, which learned from the group, had them."""
+        return self._advantages[group.group_id]
+
+    def _weigh(self, groups: list[RolloutGroup], branch_steps: int | None) -> list[list[Weighed]]:
+        seen = [it for group in groups for it in (*group.decisions, *group.end.values())]
+        value = iter(self._judge(seen))
+        weighed, self._advantages = [], {}
+        for group in groups:
+            value_D = np.array([next(value) for _ in group.decisions])
+            after_G = np.zeros(len(group.reward_GL))
+            for rollout in group.end:
+                after_G[rollout] = next(value)
+            weighed.append(self._weigh_group(group, value_D, after_G))
+        self._look_over(weighed)
+        return weighed
+
+    def _weigh_group(
+        self, group: RolloutGroup, value_D: NDArray[np.float64], after_G: NDArray[np.float64]
+    ) -> list[Weighed]:
+        """`value_D`: of the group's decisions; `after_G`: after each rollout's last step."""
+        value_GL = np.zeros(group.reward_GL.shape)
+        for decision, value in zip(group.decisions, value_D, strict=True):
+            value_GL[decision.rollout_S, decision.step] = value
+        advantage_GL = gae(
+            group.reward_GL,
+            value_GL,
+            group.alive_GL,
+            after_G,
+            self.ppo.gamma,
+            self.ppo.gae_lambda,
+        )
+        self._advantages[group.group_id] = advantage_GL
+        return [
+            Weighed(decision, advantage_GL[decision.rollout_S, decision.step], float(value))
+            for decision, value in zip(group.decisions, value_D, strict=True)
+        ]
+
+    def _look_over(self, weighed: list[list[Weighed]]) -> None:
+        """What all actions of the iteration have in common."""
+        rows = [row for of_group in weighed for row in of_group]
+        advantage_M = np.concatenate([row.advantage_S for row in rows])
+        value_M = np.concatenate([np.full(len(row.advantage_S), row.value) for row in rows])
+        self._mean, self._std = float(advantage_M.mean()), float(advantage_M.std())
+        self._values = {
+            "value/mean": float(value_M.mean()),
+            "value/return": float((advantage_M + value_M).mean()),
+            "value/explained_variance": explained_variance(advantage_M + value_M, value_M),
+            "value/warming_up": float(self.warming_up),
+        }
+
+    def _judge(self, seen: Sequence[Seen]) -> list[float]:
+        """What the critic says of each."""
+        values: list[float] = []
+        for first in range(0, len(seen), self.config.micro_batch):
+            part = seen[first : first + self.config.micro_batch]
+            image_NC = np.stack([it.image_C for it in part])
+            inputs = self.policy.encode_prompts(image_NC, prompts(self.policy, part))
+            values += self.critic.judge(self.model, inputs.to(self.policy.device)).tolist()
+        return values
+
+    def _loss(self, batch: Batch, temperature: float) -> LossTerms:
+        inputs, index_NST = self._inputs(batch)
+        device, token_V = self.policy.device, self.policy.token_V
+        advantage_NS = batch.advantage_NS.to(device)
+        with torch.set_grad_enabled(not self.warming_up):
+            state_NSTH = action_states(self.model, inputs, index_NST, token_V)
+            terms = policy_loss(
+                symbol_logits(self.model, state_NSTH, token_V),
+                index_NST,
+                batch.behaviour_NST.to(device),
+                (advantage_NS - self._mean) / (self._std + 1e-8),
+                temperature,
+                self.config.clip_low,
+                self.config.clip_high,
+                self.config.entropy_coef,
+                self.config.kl_coef,
+                self._reference_logprobs(inputs, index_NST, temperature),
+                whole_actions=True,
+            )
+        value_NS = self.critic(state_NSTH[:, 0, 0], inputs)[:, None].expand_as(advantage_NS)
+        before_NS = batch.value_N.to(device)[:, None].expand_as(advantage_NS)
+        value, clipped = value_loss(
+            value_NS, before_NS, before_NS + advantage_NS, self.ppo.value_clip
+        )
+        return terms._replace(
+            total=terms.total + self.ppo.value_coef * value,
+            value=value.detach(),
+            value_clip_fraction=clipped,
+        )
+
+    def _parameters(self) -> list[dict[str, Any]]:
+        own = list(self.critic.trained().values())
+        return [*super()._parameters(), {"params": own, "lr": self.ppo.critic_learning_rate}]
+
+    def _metrics(self, terms: list[tuple[LossTerms, int]], norms: list[float]) -> UpdateStats:
+        return super()._metrics(terms, norms) | {
+            "loss/value": mean(terms, "value"),
+            "value/clip_fraction": mean(terms, "value_clip_fraction"),
+            **self._values,
+        }
+
+    def save_files(self, directory: Path) -> None:
+        super().save_files(directory)
+        self.critic.save(directory)
+
+    def load_files(self, directory: Path) -> None:
+        super().load_files(directory)
+        self.critic.load(directory)
