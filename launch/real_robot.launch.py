@@ -6,12 +6,13 @@
                     v                                              v
                 [policy] -- target_pose, gripper_command --> [safety] -- controller/… --> [arm]
 
-The arm is a kinematic one (robot:=mock), MuJoCo's (robot:=mujoco), or a Franka Emika Panda (FER)
-through panda-py (robot:=panda).
+The arm is a kinematic one (robot:=mock), MuJoCo's (robot:=mujoco), a Franka Emika Panda (FER)
+through panda-py (robot:=panda), or a Franka Research 3 through franka_ros2 and CRISP (robot:=fr3).
 """
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo.arguments import IMAGE_SIZE, POLICY, VARIANT
+from rlrobo.franka import franka_ros2
 from rlrobo.graph import (
     NAMESPACE,
     RECORDING,
@@ -26,8 +27,8 @@ from rlrobo_core.tasks import TASKS
 ROBOT = Argument(
     "robot",
     "mock",
-    "mock: a kinematic arm; mujoco: simulated; panda: a Franka Emika Panda",
-    ("mock", "mujoco", "panda"),
+    "mock: a kinematic arm; mujoco: simulated; panda: a Franka Emika Panda; fr3: Franka Research 3",
+    ("mock", "mujoco", "panda", "fr3"),
 )
 ROBOT_IP = Argument("robot_ip", "", "address of a real arm's control unit")
 INSTRUCTION = Argument("instruction", "", "what the policy shall do once it is armed")
@@ -81,6 +82,8 @@ def generate_launch_description() -> LaunchDescription:
             ),
             required("rlrobo_robot/panda_arm", ROBOT_IP, condition=ROBOT.equals("panda")),
             required("rlrobo_robot/panda_hand", ROBOT_IP, condition=ROBOT.equals("panda")),
+            *franka_ros2(ROBOT_IP, condition=ROBOT.equals("fr3")),
+            required("rlrobo_robot/fr3_bridge", condition=ROBOT.equals("fr3")),
             required("rlrobo_robot/safety", *SAFETY),
             respawned("rlrobo_robot/episodes", INSTRUCTION, EPISODE_SECONDS),
             respawned("rlrobo_policy", *ACTING_POLICY, edge="robot"),

@@ -21,6 +21,7 @@ setup(
         "console_scripts": [
             "sim = rlrobo_sim.__main__:main",
             "mujoco_arm = rlrobo_sim.arm.__main__:main",
+            "camera_check = rlrobo_sim.camera_check.__main__:main",
         ]
     },
 )

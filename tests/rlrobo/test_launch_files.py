@@ -12,13 +12,14 @@ import yaml
 from rlrobo.bags.recorder import RecordConfig
 from rlrobo.bags.replayer import ReplayConfig
 from rlrobo.interpreter.arguments import configure, declared, explain, load
-from rlrobo.interpreter.names import LaunchError, Node
+from rlrobo.interpreter.names import IncludeLaunchDescription, LaunchError, Node, perform
 from rlrobo.interpreter.process import command_line
-from rlrobo.interpreter.supervisor import wanted
+from rlrobo.interpreter.supervisor import refuse_includes, wanted
 from rlrobo_core.config import from_values
 from rlrobo_core.robot.arm import ArmConfig
 from rlrobo_policy.node import PolicyConfig
 from rlrobo_robot.episodes.node import EpisodesConfig
+from rlrobo_robot.fr3.bridge import Fr3Config
 from rlrobo_robot.panda.arm import PandaConfig
 from rlrobo_robot.panda_hand.hand import PandaHandConfig
 from rlrobo_robot.safety.config import SafetyConfig
@@ -42,6 +43,7 @@ ROBOT_CONFIGS = {
     "mujoco_arm": MujocoArmConfig,
     "panda_arm": PandaConfig,
     "panda_hand": PandaHandConfig,
+    "fr3_bridge": Fr3Config,
     "safety": SafetyConfig,
     "episodes": EpisodesConfig,
     "policy": PolicyConfig,
@@ -86,6 +88,42 @@ def test_one_arm_is_started_with_what_the_robots_nodes_know(robot: str, tmp_path
     assert ips == (["172.16.0.2"] * 2 if robot == "panda" else [])
     assert values["policy"].edge == "robot" and values["policy"].task == "stack"
     assert values["safety"] == SafetyConfig() and values["episodes"] == EpisodesConfig()
+
+
+def test_an_fr3s_controller_is_spawned_inactive_and_hears_the_safety_node_alone(
+    tmp_path: Path,
+) -> None:
+    description = load(ROBOT)
+    configurations = configure(description, ["robot:=fr3", "robot_ip:=172.16.0.2", "namespace:=a"])
+    included = [it for it in description.entities if isinstance(it, IncludeLaunchDescription)]
+    (franka,) = [it for it in included if it.condition.evaluate(configurations)]
+    given = {name: text for name, text in franka.launch_arguments if name != "controllers_yaml"}
+    assert {name: perform(text, configurations) for name, text in given.items()} == {
+        "robot_type": "fr3",
+        "robot_ip": "172.16.0.2",
+        "namespace": "a",
+        "load_gripper": "true",
+    }
+    assert set(dict(franka.launch_arguments)) <= FRANKA_LAUNCH
+    nodes = [it for it in description.entities if wanted(it, configurations)]
+    assert [str(it.name) for it in nodes] == [
+        "spawn_cartesian_impedance", "fr3_bridge", "safety", "episodes", "policy",
+    ]  # fmt: skip
+    controller, *options = nodes[0].arguments
+    assert controller == Fr3Config().controller and "--inactive" in options
+    rules = options[options.index("--controller-ros-args") + 1]
+    assert "-r target_pose:=controller/target_pose" in rules
+    with pytest.raises(LaunchError, match=r"ros2 launch|vcs import src < rlrobo\.repos"):
+        refuse_includes(description, configurations)
+    refuse_includes(description, configure(description, ["robot:=mock"]))
+
+
+FRANKA_LAUNCH = {
+    "robot_type", "arm_prefix", "namespace", "robot_ip", "load_gripper", "use_fake_hardware",
+    "fake_sensor_commands", "joint_state_rate", "load_franka_robot_state_broadcaster",
+    "controllers_yaml",
+}  # fmt: skip
+"""Arguments of franka_bringup/launch/franka.launch.py, frankarobotics/franka_ros2 v3.4.0."""
 
 
 def test_an_arm_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:
