@@ -18,6 +18,7 @@ from rlrobo.interpreter.supervisor import refuse_includes, wanted
 from rlrobo_core.config import from_values
 from rlrobo_core.robot.arm import ArmConfig
 from rlrobo_policy.node import PolicyConfig
+from rlrobo_robot.calibration.node import CalibrationConfig
 from rlrobo_robot.episodes.node import EpisodesConfig
 from rlrobo_robot.fr3.bridge import Fr3Config
 from rlrobo_robot.panda.arm import PandaConfig
@@ -44,6 +45,7 @@ ROBOT_CONFIGS = {
     "panda_arm": PandaConfig,
     "panda_hand": PandaHandConfig,
     "fr3_bridge": Fr3Config,
+    "calibration": CalibrationConfig,
     "safety": SafetyConfig,
     "episodes": EpisodesConfig,
     "policy": PolicyConfig,
@@ -74,7 +76,7 @@ def parameters_by_node(file: Path, scratch: Path, *given: str) -> list[tuple[Nod
 ARMS = {
     "mock": ["mock_arm"],
     "mujoco": ["mujoco_arm"],
-    "panda": ["panda_arm", "panda_hand"],
+    "panda": ["panda_arm", "panda_hand", "calibration"],
 }
 
 
@@ -107,7 +109,7 @@ def test_an_fr3s_controller_is_spawned_inactive_and_hears_the_safety_node_alone(
     assert set(dict(franka.launch_arguments)) <= FRANKA_LAUNCH
     nodes = [it for it in description.entities if wanted(it, configurations)]
     assert [str(it.name) for it in nodes] == [
-        "spawn_cartesian_impedance", "fr3_bridge", "safety", "episodes", "policy",
+        "spawn_cartesian_impedance", "fr3_bridge", "calibration", "safety", "episodes", "policy",
     ]  # fmt: skip
     controller, *options = nodes[0].arguments
     assert controller == Fr3Config().controller and "--inactive" in options
@@ -116,6 +118,29 @@ def test_an_fr3s_controller_is_spawned_inactive_and_hears_the_safety_node_alone(
     with pytest.raises(LaunchError, match=r"ros2 launch|vcs import src < rlrobo\.repos"):
         refuse_includes(description, configurations)
     refuse_includes(description, configure(description, ["robot:=mock"]))
+
+
+@pytest.mark.parametrize(
+    ("given", "front", "wrist"),
+    [
+        (["robot:=mujoco"], "camera", "wrist_camera"),
+        (["robot:=panda"], "/camera/camera/color", "/wrist_camera/camera/color"),
+        (["robot:=panda", "camera:=/zed"], "/zed", "/wrist_camera/camera/color"),
+    ],
+)
+def test_the_policy_hears_realsenses_at_a_real_arm_unless_told_others(
+    given: list[str], front: str, wrist: str, tmp_path: Path
+) -> None:
+    description = load(ROBOT)
+    configurations = configure(description, given)
+    nodes = [it for it in description.entities if wanted(it, configurations)]
+    (policy,) = [it for it in nodes if it.name == "policy"]
+    command = command_line(policy, configurations, tmp_path)
+    for ours, theirs in (("camera", front), ("wrist_camera", wrist)):
+        for topic in ("image_raw", "camera_info"):
+            assert f"{ours}/{topic}:={theirs}/{topic}" in command
+    told = " ".join(explain(description).split())
+    assert "(default: 'camera' or '/camera/camera/color')" in told
 
 
 FRANKA_LAUNCH = {

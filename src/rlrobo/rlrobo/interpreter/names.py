@@ -52,6 +52,18 @@ class EqualsSubstitution:
 
 
 @dataclass(frozen=True)
+class OrSubstitution:
+    """Stands for true or false: whether either says true."""
+
+    left: Text
+    right: Text
+
+    def perform(self, configurations: Configurations) -> str:
+        both = (self.left, self.right)
+        return str(any(IfCondition(it).evaluate(configurations) for it in both)).lower()
+
+
+@dataclass(frozen=True)
 class IfElseSubstitution:
     """Stands for one text where the condition says true, for the other where it says false."""
 
@@ -93,6 +105,7 @@ class PathJoinSubstitution:
 Substitution = (
     LaunchConfiguration
     | EqualsSubstitution
+    | OrSubstitution
     | IfElseSubstitution
     | FindPackageShare
     | PathJoinSubstitution
@@ -232,6 +245,7 @@ MODULES: dict[str, tuple[type, ...]] = {
         EqualsSubstitution,
         IfElseSubstitution,
         LaunchConfiguration,
+        OrSubstitution,
         PathJoinSubstitution,
     ),
     "launch_ros": (),
