@@ -7,7 +7,8 @@
                 [policy] -- target_pose, gripper_command --> [safety] -- controller/… --> [arm]
 
 The arm is a kinematic one (robot:=mock), MuJoCo's (robot:=mujoco), a Franka Emika Panda (FER)
-through panda-py (robot:=panda), or a Franka Research 3 through franka_ros2 and CRISP (robot:=fr3).
+through panda-py (robot:=panda), or a Franka Research 3 through franka_ros2 and CRISP (robot:=fr3)
+or through MoveIt Servo, which is started by itself (robot:=servo).
 """
 
 from typing import Any
@@ -32,8 +33,9 @@ from rlrobo_core.tasks import TASKS
 ROBOT = Argument(
     "robot",
     "mock",
-    "mock: a kinematic arm; mujoco: simulated; panda: a Franka Emika Panda; fr3: Franka Research 3",
-    ("mock", "mujoco", "panda", "fr3"),
+    "mock: a kinematic arm; mujoco: simulated; panda: a Franka Emika Panda; fr3: a Franka Research "
+    "3; servo: the same through MoveIt Servo",
+    ("mock", "mujoco", "panda", "fr3", "servo"),
 )
 ROBOT_IP = Argument("robot_ip", "", "address of a real arm's control unit")
 CALIBRATION = Argument("calibration", "", "of a real arm: file that says where its cameras are")
@@ -111,6 +113,7 @@ def generate_launch_description() -> LaunchDescription:
             required("rlrobo_robot/panda_hand", ROBOT_IP, condition=ROBOT.equals("panda")),
             *franka_ros2(ROBOT_IP, condition=ROBOT.equals("fr3")),
             required("rlrobo_robot/fr3_bridge", condition=ROBOT.equals("fr3")),
+            required("rlrobo_robot/servo_bridge", condition=ROBOT.equals("servo")),
             required(
                 "rlrobo_robot/calibration",
                 CALIBRATION,

@@ -24,6 +24,7 @@ from rlrobo_robot.fr3.bridge import Fr3Config
 from rlrobo_robot.panda.arm import PandaConfig
 from rlrobo_robot.panda_hand.hand import PandaHandConfig
 from rlrobo_robot.safety.config import SafetyConfig
+from rlrobo_robot.servo.bridge import ServoConfig
 from rlrobo_sim.arm.arm import MujocoArmConfig
 from rlrobo_sim.node import SimConfig
 from rlrobo_train.config import TrainConfig
@@ -45,6 +46,7 @@ ROBOT_CONFIGS = {
     "panda_arm": PandaConfig,
     "panda_hand": PandaHandConfig,
     "fr3_bridge": Fr3Config,
+    "servo_bridge": ServoConfig,
     "calibration": CalibrationConfig,
     "safety": SafetyConfig,
     "episodes": EpisodesConfig,
@@ -77,6 +79,7 @@ ARMS = {
     "mock": ["mock_arm"],
     "mujoco": ["mujoco_arm"],
     "panda": ["panda_arm", "panda_hand", "calibration"],
+    "servo": ["servo_bridge", "calibration"],
 }
 
 

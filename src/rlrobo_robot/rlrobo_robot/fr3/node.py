@@ -115,13 +115,15 @@ class FrankaServices:
 
 
 class Fr3BridgeNode(PlainNode):
+    NAME = "fr3_bridge"
+    CONFIG: Any = Fr3Config
+
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("fr3_bridge", **kwargs)
-        self.config = declare_parameters(self, Fr3Config)
+        super().__init__(self.NAME, **kwargs)
+        self.config: Any = declare_parameters(self, self.CONFIG)
         # While one service awaits its answer the others are served.
         self.meanwhile = ReentrantCallbackGroup()
-        self._franka = FrankaServices(self)
-        self.bridge = Bridge(self._franka, self.config)
+        self.bridge = self.make_bridge()
         self._state: bytes | None = None
         self._wish = HandWish(self.config)
         self._width: float | None = None
@@ -150,6 +152,10 @@ class Fr3BridgeNode(PlainNode):
             self.create_service(kind, name, act, callback_group=self.meanwhile)
         self.create_timer(1.0 / self.config.rate_hz, self._tell)
         self.create_timer(PERIOD, self._tell_hand)
+
+    def make_bridge(self) -> Bridge:
+        self._franka = FrankaServices(self)
+        return Bridge(self._franka, self.config)
 
     def ailment(self) -> str:
         self.facts |= {"active": self.bridge.active, "mode": self.bridge.mode}
