@@ -6,12 +6,19 @@
                     v                                              v
                 [policy] -- target_pose, gripper_command --> [safety] -- controller/… --> [arm]
 
-The arm is a kinematic one (robot:=mock), MuJoCo's (robot:=mujoco), or a Franka Emika Panda (FER)
-through panda-py (robot:=panda).
+The arm is a kinematic one (robot:=mock), MuJoCo's (robot:=mujoco), a Franka Emika Panda (FER)
+through panda-py (robot:=panda), or a Franka Research 3 through franka_ros2 and CRISP (robot:=fr3)
+or through MoveIt Servo, which is started by itself (robot:=servo).
 """
+
+from typing import Any
+
+from launch.conditions import IfCondition
+from launch.substitutions import EqualsSubstitution, IfElseSubstitution, OrSubstitution
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo.arguments import IMAGE_SIZE, POLICY, VARIANT
+from rlrobo.franka import franka_ros2
 from rlrobo.graph import (
     NAMESPACE,
     RECORDING,
@@ -26,10 +33,23 @@ from rlrobo_core.tasks import TASKS
 ROBOT = Argument(
     "robot",
     "mock",
-    "mock: a kinematic arm; mujoco: simulated; panda: a Franka Emika Panda",
-    ("mock", "mujoco", "panda"),
+    "mock: a kinematic arm; mujoco: simulated; panda: a Franka Emika Panda; fr3: a Franka Research "
+    "3; servo: the same through MoveIt Servo",
+    ("mock", "mujoco", "panda", "fr3", "servo"),
 )
 ROBOT_IP = Argument("robot_ip", "", "address of a real arm's control unit")
+CALIBRATION = Argument("calibration", "", "of a real arm: file that says where its cameras are")
+SIMULATED = OrSubstitution(
+    EqualsSubstitution(ROBOT.value, "mock"), EqualsSubstitution(ROBOT.value, "mujoco")
+)
+CAMERAS = [
+    Argument(name, IfElseSubstitution(SIMULATED, name, real), f"topics of the {which} camera")
+    for name, which, real in (
+        ("camera", "front", "/camera/camera/color"),
+        ("wrist_camera", "wrist", "/wrist_camera/camera/color"),
+    )
+]
+"""Where image_raw and camera_info are: at a real arm realsense2_camera's."""
 INSTRUCTION = Argument("instruction", "", "what the policy shall do once it is armed")
 TASK = Argument(
     "task", "reach", f"whose action space the policy has, and mujoco's scene: {', '.join(TASKS)}"
@@ -59,10 +79,20 @@ SAFETY = [
 EPISODE_SECONDS = Argument("max_seconds", 30.0, "of an episode that names no limit [s]")
 
 
+def remapped_cameras() -> list[tuple[str, Any]]:
+    return [
+        (f"{camera.name}/{topic}", [camera.value, f"/{topic}"])
+        for camera in CAMERAS
+        for topic in ("image_raw", "camera_info")
+    ]
+
+
 def generate_launch_description() -> LaunchDescription:
     arguments = [
         ROBOT,
         ROBOT_IP,
+        CALIBRATION,
+        *CAMERAS,
         INSTRUCTION,
         *ACTING_POLICY,
         *SAFETY,
@@ -81,8 +111,16 @@ def generate_launch_description() -> LaunchDescription:
             ),
             required("rlrobo_robot/panda_arm", ROBOT_IP, condition=ROBOT.equals("panda")),
             required("rlrobo_robot/panda_hand", ROBOT_IP, condition=ROBOT.equals("panda")),
+            *franka_ros2(ROBOT_IP, condition=ROBOT.equals("fr3")),
+            required("rlrobo_robot/fr3_bridge", condition=ROBOT.equals("fr3")),
+            required("rlrobo_robot/servo_bridge", condition=ROBOT.equals("servo")),
+            required(
+                "rlrobo_robot/calibration",
+                CALIBRATION,
+                condition=IfCondition(IfElseSubstitution(SIMULATED, "false", "true")),
+            ),
             required("rlrobo_robot/safety", *SAFETY),
             respawned("rlrobo_robot/episodes", INSTRUCTION, EPISODE_SECONDS),
-            respawned("rlrobo_policy", *ACTING_POLICY, edge="robot"),
+            respawned("rlrobo_policy", *ACTING_POLICY, edge="robot", remappings=remapped_cameras()),
         ]
     )

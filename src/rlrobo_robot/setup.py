@@ -1,3 +1,5 @@
+from glob import glob
+
 from setuptools import find_packages, setup
 
 PACKAGE = "rlrobo_robot"
@@ -13,6 +15,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}/config", sorted(glob("config/*.yaml"))),
     ],
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"], "panda": ["panda-python==1.1.1"]},
@@ -23,6 +26,9 @@ setup(
             "mock_arm = rlrobo_robot.mock.__main__:main",
             "panda_arm = rlrobo_robot.panda.__main__:main",
             "panda_hand = rlrobo_robot.panda_hand.__main__:main",
+            "fr3_bridge = rlrobo_robot.fr3.__main__:main",
+            "servo_bridge = rlrobo_robot.servo.__main__:main",
+            "calibration = rlrobo_robot.calibration.__main__:main",
             "episodes = rlrobo_robot.episodes.__main__:main",
             "operate = rlrobo_robot.operate.__main__:main",
         ]

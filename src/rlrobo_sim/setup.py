@@ -22,6 +22,7 @@ setup(
             "sim = rlrobo_sim.__main__:main",
             "mujoco_arm = rlrobo_sim.arm.__main__:main",
             "bag = rlrobo_sim.datasets.command:main",
+            "camera_check = rlrobo_sim.camera_check.__main__:main",
         ]
     },
 )

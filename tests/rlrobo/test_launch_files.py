@@ -12,16 +12,19 @@ import yaml
 from rlrobo.bags.recorder import RecordConfig
 from rlrobo.bags.replayer import ReplayConfig
 from rlrobo.interpreter.arguments import configure, declared, explain, load
-from rlrobo.interpreter.names import LaunchError, Node
+from rlrobo.interpreter.names import IncludeLaunchDescription, LaunchError, Node, perform
 from rlrobo.interpreter.process import command_line
-from rlrobo.interpreter.supervisor import wanted
+from rlrobo.interpreter.supervisor import refuse_includes, wanted
 from rlrobo_core.config import from_values
 from rlrobo_core.robot.arm import ArmConfig
 from rlrobo_policy.node import PolicyConfig
+from rlrobo_robot.calibration.node import CalibrationConfig
 from rlrobo_robot.episodes.node import EpisodesConfig
+from rlrobo_robot.fr3.bridge import Fr3Config
 from rlrobo_robot.panda.arm import PandaConfig
 from rlrobo_robot.panda_hand.hand import PandaHandConfig
 from rlrobo_robot.safety.config import SafetyConfig
+from rlrobo_robot.servo.bridge import ServoConfig
 from rlrobo_sim.arm.arm import MujocoArmConfig
 from rlrobo_sim.node import SimConfig
 from rlrobo_train.config import TrainConfig
@@ -42,6 +45,9 @@ ROBOT_CONFIGS = {
     "mujoco_arm": MujocoArmConfig,
     "panda_arm": PandaConfig,
     "panda_hand": PandaHandConfig,
+    "fr3_bridge": Fr3Config,
+    "servo_bridge": ServoConfig,
+    "calibration": CalibrationConfig,
     "safety": SafetyConfig,
     "episodes": EpisodesConfig,
     "policy": PolicyConfig,
@@ -72,7 +78,8 @@ def parameters_by_node(file: Path, scratch: Path, *given: str) -> list[tuple[Nod
 ARMS = {
     "mock": ["mock_arm"],
     "mujoco": ["mujoco_arm"],
-    "panda": ["panda_arm", "panda_hand"],
+    "panda": ["panda_arm", "panda_hand", "calibration"],
+    "servo": ["servo_bridge", "calibration"],
 }
 
 
@@ -86,6 +93,65 @@ def test_one_arm_is_started_with_what_the_robots_nodes_know(robot: str, tmp_path
     assert ips == (["172.16.0.2"] * 2 if robot == "panda" else [])
     assert values["policy"].edge == "robot" and values["policy"].task == "stack"
     assert values["safety"] == SafetyConfig() and values["episodes"] == EpisodesConfig()
+
+
+def test_an_fr3s_controller_is_spawned_inactive_and_hears_the_safety_node_alone(
+    tmp_path: Path,
+) -> None:
+    description = load(ROBOT)
+    configurations = configure(description, ["robot:=fr3", "robot_ip:=172.16.0.2", "namespace:=a"])
+    included = [it for it in description.entities if isinstance(it, IncludeLaunchDescription)]
+    (franka,) = [it for it in included if it.condition.evaluate(configurations)]
+    given = {name: text for name, text in franka.launch_arguments if name != "controllers_yaml"}
+    assert {name: perform(text, configurations) for name, text in given.items()} == {
+        "robot_type": "fr3",
+        "robot_ip": "172.16.0.2",
+        "namespace": "a",
+        "load_gripper": "true",
+    }
+    assert set(dict(franka.launch_arguments)) <= FRANKA_LAUNCH
+    nodes = [it for it in description.entities if wanted(it, configurations)]
+    assert [str(it.name) for it in nodes] == [
+        "spawn_cartesian_impedance", "fr3_bridge", "calibration", "safety", "episodes", "policy",
+    ]  # fmt: skip
+    controller, *options = nodes[0].arguments
+    assert controller == Fr3Config().controller and "--inactive" in options
+    rules = options[options.index("--controller-ros-args") + 1]
+    assert "-r target_pose:=controller/target_pose" in rules
+    with pytest.raises(LaunchError, match=r"ros2 launch|vcs import src < rlrobo\.repos"):
+        refuse_includes(description, configurations)
+    refuse_includes(description, configure(description, ["robot:=mock"]))
+
+
+@pytest.mark.parametrize(
+    ("given", "front", "wrist"),
+    [
+        (["robot:=mujoco"], "camera", "wrist_camera"),
+        (["robot:=panda"], "/camera/camera/color", "/wrist_camera/camera/color"),
+        (["robot:=panda", "camera:=/zed"], "/zed", "/wrist_camera/camera/color"),
+    ],
+)
+def test_the_policy_hears_realsenses_at_a_real_arm_unless_told_others(
+    given: list[str], front: str, wrist: str, tmp_path: Path
+) -> None:
+    description = load(ROBOT)
+    configurations = configure(description, given)
+    nodes = [it for it in description.entities if wanted(it, configurations)]
+    (policy,) = [it for it in nodes if it.name == "policy"]
+    command = command_line(policy, configurations, tmp_path)
+    for ours, theirs in (("camera", front), ("wrist_camera", wrist)):
+        for topic in ("image_raw", "camera_info"):
+            assert f"{ours}/{topic}:={theirs}/{topic}" in command
+    told = " ".join(explain(description).split())
+    assert "(default: 'camera' or '/camera/camera/color')" in told
+
+
+FRANKA_LAUNCH = {
+    "robot_type", "arm_prefix", "namespace", "robot_ip", "load_gripper", "use_fake_hardware",
+    "fake_sensor_commands", "joint_state_rate", "load_franka_robot_state_broadcaster",
+    "controllers_yaml",
+}  # fmt: skip
+"""Arguments of franka_bringup/launch/franka.launch.py, frankarobotics/franka_ros2 v3.4.0."""
 
 
 def test_an_arm_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:

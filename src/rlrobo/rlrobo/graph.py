@@ -10,7 +10,7 @@ from typing import Any
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
 from launch.conditions import IfCondition
-from launch.substitutions import EqualsSubstitution, LaunchConfiguration
+from launch.substitutions import EqualsSubstitution, IfElseSubstitution, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -23,19 +23,24 @@ class Argument:
     """A launch argument and the node parameter of the same name and type."""
 
     name: str
-    default: bool | int | float | str | tuple[str, ...] | Argument
-    """Another argument stands for its value."""
+    default: bool | int | float | str | tuple[str, ...] | Argument | IfElseSubstitution
+    """Another argument stands for its value; text that depends on one is a substitution."""
     description: str
     choices: tuple[str, ...] | None = None
 
     def declare(self) -> DeclareLaunchArgument:
-        default = self.default
         return DeclareLaunchArgument(
             self.name,
-            default_value=default.value if isinstance(default, Argument) else as_text(default),
+            default_value=self._default_value(),
             description=self.description,
             choices=self.choices,
         )
+
+    def _default_value(self) -> str | LaunchConfiguration | IfElseSubstitution:
+        default = self.default
+        if isinstance(default, Argument):
+            return default.value
+        return default if isinstance(default, IfElseSubstitution) else as_text(default)
 
     @property
     def value(self) -> LaunchConfiguration:
@@ -48,6 +53,8 @@ class Argument:
     def parameter(self) -> ParameterValue:
         if isinstance(self.default, Argument):
             return replace(self, default=self.default.default).parameter()
+        if isinstance(self.default, IfElseSubstitution):
+            return ParameterValue(self.value, value_type=str)
         kind = None if isinstance(self.default, tuple) else type(self.default)
         return ParameterValue(self.value, value_type=kind)
 
@@ -108,10 +115,15 @@ def required(
 
 
 def respawned(
-    package: str, *arguments: Argument, condition: IfCondition | None = None, **parameters: Any
+    package: str,
+    *arguments: Argument,
+    condition: IfCondition | None = None,
+    remappings: Sequence[tuple[str, Any]] = (),
+    **parameters: Any,
 ) -> Node:
     """A node that is started again when it dies, unless its parameters are not valid."""
-    options = {"respawn": True, "respawn_delay": 1.0, "on_exit": _end_if_misconfigured}
+    options: dict[str, Any] = {"respawn": True, "respawn_delay": 1.0}
+    options |= {"on_exit": _end_if_misconfigured, "remappings": remappings}
     return node(package, arguments, parameters, condition=condition, **options)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from rlrobo.interpreter.names import (
     MODULES,
     DeclareLaunchArgument,
+    IfElseSubstitution,
     LaunchConfiguration,
     LaunchDescription,
     LaunchError,
@@ -55,9 +56,12 @@ def configure(description: LaunchDescription, given: Sequence[str]) -> dict[str,
 
 
 def _told(default: Text) -> str:
-    """A default in the words of ros2 launch: the value of another argument by its name."""
+    """A default in the words of ros2 launch: the value of another argument by its name. Of one
+    that depends on another argument, what it may be."""
     if isinstance(default, LaunchConfiguration):
         return f"LaunchConfiguration('{default.name}')"
+    if isinstance(default, IfElseSubstitution):
+        return f"{_told(default.if_value)} or {_told(default.else_value)}"
     return f"'{perform(default, {})}'"
 
 

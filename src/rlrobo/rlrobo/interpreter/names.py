@@ -7,14 +7,16 @@ so when a launch file imports it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
+from pathlib import PurePath
 from types import ModuleType
 from typing import Any
 
 import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
 
 class LaunchError(Exception):
@@ -49,7 +51,65 @@ class EqualsSubstitution:
         return str(same).lower()
 
 
-Substitution = LaunchConfiguration | EqualsSubstitution
+@dataclass(frozen=True)
+class OrSubstitution:
+    """Stands for true or false: whether either says true."""
+
+    left: Text
+    right: Text
+
+    def perform(self, configurations: Configurations) -> str:
+        both = (self.left, self.right)
+        return str(any(IfCondition(it).evaluate(configurations) for it in both)).lower()
+
+
+@dataclass(frozen=True)
+class IfElseSubstitution:
+    """Stands for one text where the condition says true, for the other where it says false."""
+
+    condition: Text
+    if_value: Text = ""
+    else_value: Text = ""
+
+    def perform(self, configurations: Configurations) -> str:
+        holds = IfCondition(self.condition).evaluate(configurations)
+        return perform(self.if_value if holds else self.else_value, configurations)
+
+
+@dataclass(frozen=True)
+class FindPackageShare:
+    """Stands for the folder of a package's data."""
+
+    package: str
+
+    def perform(self, configurations: Configurations) -> str:
+        try:
+            return get_package_share_directory(self.package)
+        except PackageNotFoundError:
+            raise LaunchError(
+                f"no package {self.package!r}; where rlrobo.repos names it: vcs import src < "
+                "rlrobo.repos, build it, and source its install/setup.bash"
+            ) from None
+
+
+@dataclass(frozen=True)
+class PathJoinSubstitution:
+    """Stands for a path made of its parts."""
+
+    substitutions: Sequence[Text]
+
+    def perform(self, configurations: Configurations) -> str:
+        return str(PurePath(*(perform(it, configurations) for it in self.substitutions)))
+
+
+Substitution = (
+    LaunchConfiguration
+    | EqualsSubstitution
+    | OrSubstitution
+    | IfElseSubstitution
+    | FindPackageShare
+    | PathJoinSubstitution
+)
 Text = str | PathLike[str] | Substitution | Sequence[str | Substitution]
 
 
@@ -135,7 +195,7 @@ class Node:
     name: str | None = None
     namespace: Text = ""
     parameters: Sequence[Text | Mapping[str, Any]] = ()
-    remappings: Sequence[tuple[str, str]] = ()
+    remappings: Sequence[tuple[Text, Text]] = ()
     arguments: Sequence[Text] = ()
     output: str = "screen"
     additional_env: Mapping[str, Text] = field(default_factory=dict)
@@ -147,7 +207,23 @@ class Node:
     sigkill_timeout: str = "5"
 
 
-Action = DeclareLaunchArgument | SetEnvironmentVariable | Shutdown | Node
+@dataclass(frozen=True)
+class PythonLaunchDescriptionSource:
+    """Another launch file, by its path."""
+
+    location: Text
+
+
+@dataclass(frozen=True)
+class IncludeLaunchDescription:
+    """Another package's launch file: it needs `ros2 launch`, and is refused where it is wanted."""
+
+    launch_description_source: PythonLaunchDescriptionSource
+    launch_arguments: Iterable[tuple[str, Text]] = ()
+    condition: IfCondition | None = None
+
+
+Action = DeclareLaunchArgument | SetEnvironmentVariable | Shutdown | Node | IncludeLaunchDescription
 
 
 @dataclass(frozen=True)
@@ -157,12 +233,25 @@ class LaunchDescription:
 
 MODULES: dict[str, tuple[type, ...]] = {
     "launch": (LaunchDescription,),
-    "launch.actions": (DeclareLaunchArgument, SetEnvironmentVariable, Shutdown),
+    "launch.actions": (
+        DeclareLaunchArgument,
+        IncludeLaunchDescription,
+        SetEnvironmentVariable,
+        Shutdown,
+    ),
     "launch.conditions": (IfCondition,),
-    "launch.substitutions": (LaunchConfiguration, EqualsSubstitution),
+    "launch.launch_description_sources": (PythonLaunchDescriptionSource,),
+    "launch.substitutions": (
+        EqualsSubstitution,
+        IfElseSubstitution,
+        LaunchConfiguration,
+        OrSubstitution,
+        PathJoinSubstitution,
+    ),
     "launch_ros": (),
     "launch_ros.actions": (Node,),
     "launch_ros.parameter_descriptions": (ParameterValue,),
+    "launch_ros.substitutions": (FindPackageShare,),
 }
 
 

@@ -80,7 +80,7 @@ def command_line(node: Node, configurations: Configurations, scratch: Path) -> l
         else:
             ros += ["--params-file", perform(parameters, configurations)]
     for old, new in node.remappings:
-        ros += ["-r", f"{old}:={new}"]
+        ros += ["-r", f"{perform(old, configurations)}:={perform(new, configurations)}"]
     return [str(executable_path(node)), *arguments, *ros]
 
 

@@ -14,7 +14,9 @@ from rlrobo.interpreter.claims import claim
 from rlrobo.interpreter.names import (
     Action,
     Configurations,
+    IncludeLaunchDescription,
     LaunchDescription,
+    LaunchError,
     Node,
     ProcessExited,
     SetEnvironmentVariable,
@@ -36,6 +38,16 @@ def wanted(entity: Action, configurations: Configurations) -> TypeGuard[Node]:
     return entity.condition is None or entity.condition.evaluate(configurations)
 
 
+def refuse_includes(description: LaunchDescription, configurations: Configurations) -> None:
+    """LaunchError where the arguments call for another package's launch file."""
+    for entity in description.entities:
+        if not isinstance(entity, IncludeLaunchDescription):
+            continue
+        if entity.condition is None or entity.condition.evaluate(configurations):
+            file = perform(entity.launch_description_source.location, configurations)
+            raise LaunchError(f"these arguments include {file}: start them with `ros2 launch`")
+
+
 def processes(
     description: LaunchDescription, configurations: Configurations, scratch: Path
 ) -> list[Process]:
@@ -54,6 +66,7 @@ def processes(
 def run(description: LaunchDescription, configurations: Configurations) -> int:
     """Run the launch to its end; returns its exit code: that of the node whose end was the
     launch's end, 128 + signal when interrupted, else 0."""
+    refuse_includes(description, configurations)
     nodes = [it for it in description.entities if wanted(it, configurations)]
     names = [f"{namespace_of(it, configurations)}/{it.name}" for it in nodes if it.name]
     with claim(names), tempfile.TemporaryDirectory(prefix="rlrobo-launch-") as scratch:

@@ -201,6 +201,14 @@ class MujocoSimulator:
         """f64[len(worlds), 7] [rad]"""
         return self._qpos[np.ix_(self._ids(worlds), self._scene.arm_qpos)]
 
+    def place_arm(self, worlds: WorldIds, joints_M: Array) -> None:
+        """Put the arms, at rest, where their joints are at f64[len(worlds), 7] [rad]."""
+        ids, scene = self._ids(worlds), self._scene
+        self._qpos[np.ix_(ids, scene.arm_qpos)] = joints_M
+        self._qvel[ids] = 0.0
+        self._ctrl[np.ix_(ids, scene.arm_ctrl)] = joints_M
+        self._stale[ids] = True
+
     def _body_pose(self, ids: NDArray[np.int64], body: int) -> Array:
         pose_M = np.concatenate([self._xpos[ids, body], self._xquat[ids, body]], axis=1)
         return _wxyz_to_xyzw(pose_M)
