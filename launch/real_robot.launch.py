@@ -14,11 +14,13 @@ from rlrobo.arguments import IMAGE_SIZE, POLICY, VARIANT
 from rlrobo.graph import (
     NAMESPACE,
     RECORDING,
+    VIEWING,
     Argument,
     environment,
     recorder,
     required,
     respawned,
+    viewers,
 )
 from rlrobo_core.tasks import TASKS
 
@@ -61,12 +63,14 @@ def generate_launch_description() -> LaunchDescription:
         EPISODE_SECONDS,
         NAMESPACE,
         *RECORDING,
+        *VIEWING,
     ]
     return LaunchDescription(
         [
             *(argument.declare() for argument in arguments),
             *environment(),
             recorder(),
+            *viewers("robot"),
             required("rlrobo_robot/mock_arm", IMAGE_SIZE, condition=ROBOT.equals("mock")),
             required(
                 "rlrobo_sim/mujoco_arm", TASK, VARIANT, IMAGE_SIZE, condition=ROBOT.equals("mujoco")

@@ -13,11 +13,13 @@ from rlrobo.arguments import CAMERAS, IMAGE_SIZE, POLICY, RANDOMIZE, ROBOT_MODEL
 from rlrobo.graph import (
     NAMESPACE,
     RECORDING,
+    VIEWING,
     Argument,
     environment,
     recorder,
     required,
     respawned,
+    viewers,
 )
 
 REWARD = Argument(
@@ -32,6 +34,7 @@ TRAIN_FROM = Argument(
     "simulation",
     "simulation; a bag or a directory of bags: without one; topics: what a replay publishes",
 )
+GAMMA = Argument("gamma", 0.5, "discount of the return along a trajectory or a branch")
 TRAINING = [
     TRAIN_FROM,
     Argument(
@@ -41,7 +44,7 @@ TRAINING = [
         choices=("branch_grpo", "grpo"),
     ),
     Argument("branch_steps", 1, "steps that a branch is followed before the episode goes on"),
-    Argument("gamma", 0.5, "discount of the return along a trajectory or a branch"),
+    GAMMA,
     Argument("learning_rate", 2e-4, "of AdamW"),
     Argument("temperature", 1.0, "of the actions that are sampled for training"),
     Argument("minutes", 10.0, "train for this time; 0: no limit"),
@@ -65,13 +68,14 @@ SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDO
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [TASK, *TRAINING, *SCENE, *MODELLING, ROBOT_MODEL, NAMESPACE, *RECORDING]
+    arguments = [TASK, *TRAINING, *SCENE, *MODELLING, ROBOT_MODEL, NAMESPACE, *RECORDING, *VIEWING]
     simulated = TRAIN_FROM.equals("simulation")
     return LaunchDescription(
         [
             *(argument.declare() for argument in dict.fromkeys(arguments)),
             *environment(),
             recorder(),
+            *viewers("training", GAMMA, joint_prefix="fer_"),
             respawned("rlrobo_sim", *SCENE, ROBOT_MODEL, condition=simulated),
             respawned("rlrobo_policy", *MODELLING, condition=simulated),
             required("rlrobo_train", *MODELLING, *SCENE, *TRAINING),

@@ -6,6 +6,7 @@ rlrobo report RUN [--out FILE]
 rlrobo compare [NAME=]RUN … [--out FILE]
 rlrobo bag info | repair PATH
 rlrobo graph [--seconds S] [--json]
+rlrobo view BAG [--file FILE.rrd]
 rlrobo doctor
 """
 
@@ -59,6 +60,12 @@ def graph(given: list[str]) -> int:
     return command.main(given)
 
 
+def view(given: list[str]) -> int:
+    from rlrobo.viewer import bag
+
+    return bag.main(given)
+
+
 def run(given: list[str]) -> int:
     """Turns into an executable of a package, as ros2 run does."""
     if len(given) < 2:
@@ -75,6 +82,7 @@ COMMANDS = {
     "compare": lambda given: run(["rlrobo_train", "compare", *given]),
     "bag": bag.main,
     "graph": graph,
+    "view": view,
     "doctor": doctor.main,
 }
 

@@ -49,6 +49,14 @@ class EqualsSubstitution:
         return str(same).lower()
 
 
+@dataclass(frozen=True)
+class NotEqualsSubstitution(EqualsSubstitution):
+    """Stands for true or false: whether they are different texts."""
+
+    def perform(self, configurations: Configurations) -> str:
+        return str(super().perform(configurations) == "false").lower()
+
+
 Substitution = LaunchConfiguration | EqualsSubstitution
 Text = str | PathLike[str] | Substitution | Sequence[str | Substitution]
 
@@ -159,7 +167,7 @@ MODULES: dict[str, tuple[type, ...]] = {
     "launch": (LaunchDescription,),
     "launch.actions": (DeclareLaunchArgument, SetEnvironmentVariable, Shutdown),
     "launch.conditions": (IfCondition,),
-    "launch.substitutions": (LaunchConfiguration, EqualsSubstitution),
+    "launch.substitutions": (LaunchConfiguration, EqualsSubstitution, NotEqualsSubstitution),
     "launch_ros": (),
     "launch_ros.actions": (Node,),
     "launch_ros.parameter_descriptions": (ParameterValue,),
