@@ -72,8 +72,8 @@ REACHED = 1e-5
 
 
 def inverse(pose: Array, start: Array, iterations: int = 50) -> Array:
-    """Joint angles f64[7] within the limits that bring the tool to the pose f64[7], or as near as
-    they get, from the angles `start`: damped least squares with a pull to the neutral posture,
+    """Joint angles f64[7] within the limits that bring the tool to the pose f64[7], one that it
+    can have, from the angles `start`: damped least squares with a pull to the neutral posture,
     which settles the one redundant joint,
 
         dq = z + J^T (J J^T + lambda^2 I)^-1 (e - J z),     z = k (q_neutral - q)
