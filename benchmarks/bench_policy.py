@@ -149,7 +149,8 @@ def compared(
     name: str, without: Callable[[], Any], ours: Callable[[], Any], options: Options
 ) -> dict[str, Any]:
     """How many times as fast `ours` is: alternated rounds, the ratio of each pair."""
-    seconds_of(without, options), seconds_of(ours, options)
+    for warm_up in (without, ours):
+        seconds_of(warm_up, options)
     pairs = [
         (seconds_of(without, options), seconds_of(ours, options)) for _ in range(options.rounds)
     ]

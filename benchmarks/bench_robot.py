@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tyro
 
+from rlrobo_core.intervals import SuccessRate
 from rlrobo_core.tasks import Task, make_task
 from rlrobo_core.types import HELD_OUT
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
@@ -26,7 +27,6 @@ from rlrobo_robot.safety.config import SafetyConfig
 from rlrobo_robot.safety.machine import ACTIVE, SafetyMachine
 from rlrobo_robot.safety.targets import StampedPose
 from rlrobo_sim.arm.arm import MujocoArm, MujocoArmConfig
-from rlrobo_train.intervals import SuccessRate
 
 TICK = 0.01
 """[s] of the safety machine."""

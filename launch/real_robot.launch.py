@@ -6,7 +6,8 @@
                     v                                              v
                 [policy] -- target_pose, gripper_command --> [safety] -- controller/… --> [arm]
 
-The arm is a kinematic one (robot:=mock) or MuJoCo's (robot:=mujoco).
+The arm is a kinematic one (robot:=mock), MuJoCo's (robot:=mujoco), or a Franka Emika Panda (FER)
+through panda-py (robot:=panda).
 """
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
@@ -24,7 +25,13 @@ from rlrobo.graph import (
 )
 from rlrobo_core.tasks import TASKS
 
-ROBOT = Argument("robot", "mock", "mock: a kinematic arm; mujoco: simulated", ("mock", "mujoco"))
+ROBOT = Argument(
+    "robot",
+    "mock",
+    "mock: a kinematic arm; mujoco: simulated; panda: a Franka Emika Panda",
+    ("mock", "mujoco", "panda"),
+)
+ROBOT_IP = Argument("robot_ip", "", "address of a real arm's control unit")
 INSTRUCTION = Argument("instruction", "", "what the policy shall do once it is armed")
 TASK = Argument(
     "task", "reach", f"whose action space the policy has, and mujoco's scene: {', '.join(TASKS)}"
@@ -57,6 +64,7 @@ EPISODE_SECONDS = Argument("max_seconds", 30.0, "of an episode that names no lim
 def generate_launch_description() -> LaunchDescription:
     arguments = [
         ROBOT,
+        ROBOT_IP,
         INSTRUCTION,
         *ACTING_POLICY,
         *SAFETY,
@@ -75,6 +83,8 @@ def generate_launch_description() -> LaunchDescription:
             required(
                 "rlrobo_sim/mujoco_arm", TASK, VARIANT, IMAGE_SIZE, condition=ROBOT.equals("mujoco")
             ),
+            required("rlrobo_robot/panda_arm", ROBOT_IP, condition=ROBOT.equals("panda")),
+            required("rlrobo_robot/panda_hand", ROBOT_IP, condition=ROBOT.equals("panda")),
             required("rlrobo_robot/safety", *SAFETY),
             respawned("rlrobo_robot/episodes", INSTRUCTION, EPISODE_SECONDS),
             respawned("rlrobo_policy", *ACTING_POLICY, edge="robot"),

@@ -35,6 +35,7 @@ TRAIN_FROM = Argument(
     "simulation; a bag or a directory of bags: without one; topics: what a replay publishes",
 )
 GAMMA = Argument("gamma", 0.5, "discount of the return along a trajectory or a branch")
+RESUME = Argument("resume", "", "go on with this run, its task, scenes and model")
 TRAINING = [
     TRAIN_FROM,
     Argument(
@@ -50,7 +51,6 @@ TRAINING = [
     Argument("minutes", 10.0, "train for this time; 0: no limit"),
     Argument("iterations", 0, "train for this many updates; 0: no limit"),
     Argument("run_dir", "", "where the run is written; empty: a new folder in runs/"),
-    Argument("resume", "", "go on with this run"),
     Argument(
         "warm_start",
         "shipped",
@@ -63,8 +63,8 @@ TRAINING = [
     Argument("episodes", 200, "episodes of an evaluation"),
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
 ]
-MODELLING = [TASK, *POLICY, LORA_RANK, SEED]
-SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE]
+MODELLING = [TASK, *POLICY, LORA_RANK, SEED, RESUME]
+SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE, RESUME]
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -21,6 +21,7 @@ setup(
         "console_scripts": [
             "sim = rlrobo_sim.__main__:main",
             "mujoco_arm = rlrobo_sim.arm.__main__:main",
+            "bag = rlrobo_sim.datasets.command:main",
         ]
     },
 )

@@ -27,7 +27,9 @@ from rclpy.parameter import Parameter
 
 from rlrobo_core.ros import spinning
 
-sys.path.insert(0, str(Path(__file__).parent))  # graph_peers, under pytest's importlib mode
+# graph_peers and fake_panda, under pytest's importlib mode
+for folder in ("graph", "rlrobo_robot"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 PROFILE = Path(__file__).parents[2] / "src/rlrobo/config/fastdds.xml"
 os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(PROFILE))  # before Fast DDS loads
 

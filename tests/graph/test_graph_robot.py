@@ -188,6 +188,21 @@ def test_the_launched_graph_arms_follows_and_holds_when_the_targets_are_cut(grap
             launched.send_signal(signal.SIGINT)
 
 
+def test_what_was_trained_in_simulation_works_through_the_robots_graph(graph) -> None:
+    """The shipped policy, which opens every drawer in simulation, opens one here."""
+    command = [sys.executable, "-P", "-m", "rlrobo.command", "launch", "real_robot.launch.py"]
+    command += ["robot:=mujoco", "task:=drawer", *LENIENT]
+    with subprocess.Popen(command) as launched:
+        try:
+            watcher = graph.add(Watcher)
+            watcher.wait_for_state("DISARMED")
+            arm(watcher)
+            rate = watcher.trials(1, max_seconds=60.0)
+        finally:
+            launched.send_signal(signal.SIGINT)
+    assert (rate.successes, rate.episodes) == (1, 1)
+
+
 def test_a_second_publisher_to_the_controller_is_noticed_and_nothing_is_followed(graph) -> None:
     mock = graph.add(MockArmNode, image_size=32)
     graph.add(SafetyNode)

@@ -44,15 +44,20 @@ def test_a_run_survives_the_death_of_each_node_and_goes_on_after_an_interrupt(gr
     wait_for_version(ear, 1)
     sim.kill()
     sim.wait(PATIENCE)
-    graph.launch("rlrobo_sim", **ENVS)
+    sim = graph.launch("rlrobo_sim", **ENVS)
     wait_for_version(ear, 2)
     policy.kill()
     policy.wait(PATIENCE)
-    graph.launch("rlrobo_policy", image_size=56)
+    policy = graph.launch("rlrobo_policy", image_size=56)
     wait_for_version(ear, 4)
     train.send_signal(signal.SIGINT)
     assert train.wait(PATIENCE) == 0
+    for node in (sim, policy):
+        node.send_signal(signal.SIGINT)
+        assert node.wait(PATIENCE) == 0
 
+    graph.launch("rlrobo_sim", resume=str(run))
+    graph.launch("rlrobo_policy", resume=str(run))
     train = graph.launch("rlrobo_train", resume=str(run), iterations=ITERATIONS)
     assert train.wait(PATIENCE) == 0
     assert [row["iteration"] for row in updates(run)] == list(range(1, ITERATIONS + 1))

@@ -22,6 +22,8 @@ from rlrobo_core.config import from_values
 from rlrobo_core.robot.arm import ArmConfig
 from rlrobo_policy.node import PolicyConfig
 from rlrobo_robot.episodes.node import EpisodesConfig
+from rlrobo_robot.panda.arm import PandaConfig
+from rlrobo_robot.panda_hand.hand import PandaHandConfig
 from rlrobo_robot.safety.config import SafetyConfig
 from rlrobo_sim.arm.arm import MujocoArmConfig
 from rlrobo_sim.node import SimConfig
@@ -42,6 +44,8 @@ ROBOT = LAUNCH / "real_robot.launch.py"
 ROBOT_CONFIGS = {
     "mock_arm": ArmConfig,
     "mujoco_arm": MujocoArmConfig,
+    "panda_arm": PandaConfig,
+    "panda_hand": PandaHandConfig,
     "safety": SafetyConfig,
     "episodes": EpisodesConfig,
     "policy": PolicyConfig,
@@ -69,11 +73,21 @@ def parameters_by_node(file: Path, scratch: Path, *given: str) -> list[tuple[Nod
     return found
 
 
-@pytest.mark.parametrize("robot", ["mock", "mujoco"])
+ARMS = {
+    "mock": ["mock_arm"],
+    "mujoco": ["mujoco_arm"],
+    "panda": ["panda_arm", "panda_hand"],
+}
+
+
+@pytest.mark.parametrize("robot", ARMS)
 def test_one_arm_is_started_with_what_the_robots_nodes_know(robot: str, tmp_path: Path) -> None:
-    of_node = parameters_by_node(ROBOT, tmp_path, f"robot:={robot}", "task:=stack")
+    given = (f"robot:={robot}", "task:=stack", "robot_ip:=172.16.0.2")
+    of_node = parameters_by_node(ROBOT, tmp_path, *given)
     values = {node.name: from_values(ROBOT_CONFIGS[str(node.name)], it) for node, it in of_node}
-    assert list(values) == [f"{robot}_arm", "safety", "episodes", "policy"]
+    assert list(values) == [*ARMS[robot], "safety", "episodes", "policy"]
+    ips = [it.robot_ip for it in values.values() if hasattr(it, "robot_ip")]
+    assert ips == (["172.16.0.2"] * 2 if robot == "panda" else [])
     assert values["policy"].edge == "robot" and values["policy"].task == "stack"
     assert values["safety"] == SafetyConfig() and values["episodes"] == EpisodesConfig()
 

@@ -13,8 +13,9 @@ import yaml
 from mcap.reader import make_reader
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
-from rlrobo_core.bag import BagWriter, bag_facts, make_message
-from rlrobo_core.bag_reader import definition_problem, open_bag
+from rlrobo_core.bag import BagWriter, make_message
+from rlrobo_core.bag_decoding import definition_problem
+from rlrobo_core.bag_reader import open_bag
 from rlrobo_core.bag_repair import repair
 from rlrobo_core.definitions import definition, digest, digest_of, message_types
 
@@ -134,7 +135,7 @@ def test_what_a_killed_recorder_flushed_is_kept_and_a_live_one_is_left_alone(
     repair(bag)
     with Reader(bag) as reader:
         assert [stamp for _, stamp, _ in reader.messages()] == list(range(26))
-    assert bag_facts(bag) == {"who": "killed"}
+    assert open_bag(bag).facts == {"who": "killed"}
 
 
 def test_a_missing_file_is_named_and_the_others_are_read(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from rlrobo_core.config import field_docs, from_values
+from rlrobo_core.config import as_in_run, field_docs, from_values
 
 
 @dataclass(frozen=True)
@@ -72,3 +72,12 @@ def test_what_is_wrong_is_named_with_the_choices(values, words):
 def test_what_has_no_default_is_asked_for():
     with pytest.raises(ValueError, match="checkpoint:=<value>"):
         from_values(Needy, {})
+
+
+def test_a_resumed_run_says_what_it_shares(tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: 7\ncameras: [wrist]\nmodel: other\nminutes: 3\n")
+    config = as_in_run(Config(rate=0.5, model="tiny"), str(tmp_path), but=["model"])
+    assert config == Config(seed=7, cameras=("wrist",), rate=0.5)
+    assert as_in_run(config, "") is config
+    with pytest.raises(ValueError, match=r"resume:=.*missing is no run directory"):
+        as_in_run(config, str(tmp_path / "missing"))

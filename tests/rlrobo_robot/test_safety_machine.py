@@ -11,8 +11,9 @@ from obedient_arm import HOME, TOOL_UP, Bench, at, is_active, norm, stamped
 from rlrobo_core.codec import TOOL_DOWN
 from rlrobo_core.robot import MODES, MOVABLE
 from rlrobo_core.rotation import turned
+from rlrobo_robot.refused import Refused
 from rlrobo_robot.safety.config import SafetyConfig
-from rlrobo_robot.safety.machine import Refused, SafetyMachine, State
+from rlrobo_robot.safety.machine import SafetyMachine, State
 from rlrobo_robot.safety.workspace import tilt
 
 AWAY = at(0.55, 0.03, 0.28)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from obedient_arm import DT, HOME, Bench, at, is_active, norm, runs, stamped
 
 from rlrobo_core.rotation import turn_between
+from rlrobo_robot.refused import Refused
 from rlrobo_robot.safety.config import SafetyConfig
-from rlrobo_robot.safety.machine import Refused, State
+from rlrobo_robot.safety.machine import State
 from rlrobo_robot.safety.workspace import tilt
 
 SLACK = 1e-6

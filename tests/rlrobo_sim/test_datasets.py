@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rosbags.highlevel import AnyReader
-from rosbags.rosbag2 import Reader
 
-from rlrobo_core.bag import BagWriter, bag_facts, bag_messages, make_message
+from rlrobo_core.bag import BagWriter, make_message
+from rlrobo_core.bag_decoding import decoded
+from rlrobo_core.bag_reader import open_bag
+from rlrobo_core.from_messages import gripper_from_msg, nanoseconds
 from rlrobo_core.tasks import Reach
 from rlrobo_sim import datasets
 from rlrobo_sim.datasets import Origin, fitting
@@ -280,62 +283,101 @@ def test_an_interrupted_lerobot_set_is_none(
 # rosbag2 ---------------------------------------------------------------------------------
 
 
+POSE = "geometry_msgs/msg/PoseStamped"
+
+
+def messages(bag: Path, topic: str, msgtype: str) -> list[tuple[int, Any]]:
+    """(stamp [ns], message) of a bag in which nothing is wrong."""
+    return [(it.stamp, it.value) for it in decoded(open_bag(bag), {topic: msgtype}, pytest.fail)]
+
+
 def test_rosbags_counts_and_pixels(shown: Demonstrations, rosbag: Path) -> None:
     ordered, n = shown.in_order(), len(shown)
     with AnyReader([rosbag]) as reader:  # which takes its types from the bag alone
         counts = {c.topic: c.msgcount for c in reader.connections}
-        front = [c for c in reader.connections if c.topic == "/camera/front/image_raw"]
+        front = [c for c in reader.connections if c.topic == "/camera/image_raw"]
         images = [reader.deserialize(d, c.msgtype) for c, _, d in reader.messages(front)]
-    framed = ["/camera/front/image_raw", "/camera/wrist/image_raw", "/current_pose", "/action"]
-    framed += ["/gripper/joint_states", "/target_pose", "/target_gripper_width"]
-    assert counts == dict.fromkeys(framed, n) | {"/episode": 2 * EPISODES, "/instruction": EPISODES}
+    framed = ["/camera/image_raw", "/wrist_camera/image_raw", "/current_pose", "/action"]
+    framed += ["/gripper/joint_states", "/target_pose", "/gripper_command"]
+    ends = dict.fromkeys(["/episode", "/instruction"], EPISODES)
+    assert counts == dict.fromkeys(framed, n) | ends
     assert [bytes(m.data) for m in images] == [image.tobytes() for image in ordered.image_NC[:, 0]]
     assert {(m.encoding, m.height, m.width, m.step) for m in images} == {("rgb8", 28, 28, 84)}
 
 
 def test_stamps_are_of_the_control_rate(shown: Demonstrations, rosbag: Path) -> None:
-    poses = list(bag_messages(rosbag, {"/current_pose": "geometry_msgs/msg/PoseStamped"}))
-    stamp_N = np.array([m.stamp for m in poses])
+    poses = messages(rosbag, "/current_pose", POSE)
+    stamp_N = np.array([stamp for stamp, _ in poses])
     ordered = shown.in_order()
     same = np.diff(ordered.episode_N) == 0
     assert set(np.diff(stamp_N)[same].tolist()) == {10**8}
     assert (np.diff(stamp_N)[~same] > 10**9).all()
-    header_N = [m.msg.header.stamp.sec * 10**9 + m.msg.header.stamp.nanosec for m in poses]
-    assert np.array_equal(header_N, stamp_N)
+    assert np.array_equal([nanoseconds(msg.header.stamp) for _, msg in poses], stamp_N)
 
 
 def test_target_pose_is_the_action(shown: Demonstrations, rosbag: Path) -> None:
-    targets = bag_messages(rosbag, {"/target_pose": "geometry_msgs/msg/PoseStamped"})
-    points = [m.msg.pose.position for m in targets]
+    points = [msg.pose.position for _, msg in messages(rosbag, "/target_pose", POSE)]
     ordered = shown.in_order()
     wanted = ordered.ee_pose_N[:, :3] + ordered.action_ND * TASK.max_step
     np.testing.assert_allclose([(p.x, p.y, p.z) for p in points], wanted, atol=1e-6)
+    commands = messages(rosbag, "/gripper_command", "sensor_msgs/msg/JointState")
+    widths = [gripper_from_msg(msg) for _, msg in commands]
+    np.testing.assert_allclose(widths, TASK.hold_width)
+
+
+def test_a_written_bag_is_read_like_a_recorded_one(shown: Demonstrations, rosbag: Path) -> None:
+    """From the targets instead of the actions: the same but for rounding."""
+    recorded = replace(open_bag(rosbag), facts={})
+    again = datasets.rosbag.read_recorded(recorded, ORIGIN, complain=pytest.fail)
+    ordered = shown.in_order()
+    assert np.array_equal(again.image_NC, ordered.image_NC)
+    clipped_ND = np.clip(ordered.action_ND, -1, 1)
+    np.testing.assert_allclose(again.action_ND, clipped_ND, atol=1e-5)
 
 
 def test_episodes_end_as_they_went(shown: Demonstrations, rosbag: Path) -> None:
-    states = list(bag_messages(rosbag, {"/episode": "action_msgs/msg/GoalStatus"}))
-    assert Counter(m.msg.status for m in states[::2]) == {2: EPISODES}
-    assert [m.msg.status == 4 for m in states[1::2]] == shown.success_E.tolist()
-    ids = [bytes(m.msg.goal_info.goal_id.uuid)[-1] for m in states]
-    assert ids == [episode for episode in range(EPISODES) for _ in range(2)]
+    ends = [msg for _, msg in messages(rosbag, "/episode", "rlrobo_msgs/msg/Episode")]
+    ordered = shown.in_order()
+    assert [msg.success for msg in ends] == shown.success_E.tolist()
+    assert [msg.steps for msg in ends] == np.bincount(ordered.episode_N).tolist()
+    starts = np.flatnonzero(ordered.step_N == 0)
+    assert [msg.instruction for msg in ends] == [ordered.instruction_N[row] for row in starts]
 
 
-def test_a_foreign_or_truncated_bag_is_refused(rosbag: Path, tmp_path: Path) -> None:
+def test_a_bag_without_an_origin_is_refused(tmp_path: Path) -> None:
     with BagWriter(tmp_path / "foreign") as writer:
         writer.write("/instruction", make_message("std_msgs/msg/String", data="hello"), 1)
-    with pytest.raises(ValueError, match="foreign holds no demonstrations of rlrobo"):
+    with pytest.raises(ValueError, match="foreign does not say of which task it is"):
         datasets.read(tmp_path / "foreign")
-    (storage,) = rosbag.glob("*.mcap")
-    storage.write_bytes(storage.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match=f"bag {rosbag} cannot be read, it may be cut off"):
-        datasets.read(rosbag)
 
 
-def test_frames_whose_stamps_do_not_pair_are_refused(rosbag: Path, tmp_path: Path) -> None:
-    """As in a recording that lost a message."""
-    with Reader(rosbag) as reader, BagWriter(tmp_path / "lossy", bag_facts(rosbag)) as writer:
-        for number, (topic, stamp, cdr) in enumerate(reader.messages()):
-            if number != 30:
-                writer.write_bytes(topic.topic, topic.msgtype, cdr, stamp)
-    with pytest.raises(ValueError, match=r"the stamps of /\S+ and /action do not pair"):
-        datasets.read(tmp_path / "lossy")
+def test_of_a_bag_that_is_cut_off_the_whole_episodes_are_kept(
+    shown: Demonstrations, rosbag: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = open_bag(rosbag)
+    with BagWriter(rosbag.parent / "cut", bag.facts) as writer:
+        for topic, stamp, cdr in bag.messages():
+            writer.write_bytes(topic, bag.channels[topic].msgtype, cdr, stamp)
+            writer.flush()
+    (storage,) = (rosbag.parent / "cut").glob("*.mcap")
+    storage.write_bytes(storage.read_bytes()[: storage.stat().st_size // 2])
+    left, _ = datasets.read(rosbag.parent / "cut")
+    count = len(left.success_E)
+    assert 0 < count < EPISODES
+    kept = shown.in_order().episode_N < count
+    assert np.array_equal(left.action_ND, shown.in_order().action_ND[kept])
+    assert "cut off after" in capsys.readouterr().err
+
+
+def test_frames_that_lost_a_message_are_left_out_and_named(
+    shown: Demonstrations, rosbag: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag, count = open_bag(rosbag), Counter()
+    with BagWriter(rosbag.parent / "lossy", bag.facts) as writer:
+        for topic, stamp, cdr in bag.messages():
+            count[topic] += 1
+            if topic != "/wrist_camera/image_raw" or count[topic] not in (2, 5):
+                writer.write_bytes(topic, bag.channels[topic].msgtype, cdr, stamp)
+    left, _ = datasets.read(rosbag.parent / "lossy")
+    assert len(left) == len(shown) - 2
+    assert "no /wrist_camera/image_raw within 50 ms" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rlrobo_train.intervals import SuccessRate
+from rlrobo_core.intervals import SuccessRate
 from rlrobo_train.plots import main, plot_curves
 
 

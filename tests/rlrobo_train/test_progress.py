@@ -8,7 +8,7 @@ import pty
 from contextlib import suppress
 from pathlib import Path
 
-from rlrobo_train.intervals import SuccessRate
+from rlrobo_core.intervals import SuccessRate
 from rlrobo_train.progress import Progress, final_line, progress_line
 
 UPDATE = {

@@ -18,8 +18,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from rlrobo_core.intervals import SuccessRate
 from rlrobo_train.episode_record import EpisodeRecord, RecordedEpisode, Sample, Step, write_record
-from rlrobo_train.intervals import SuccessRate
 from rlrobo_train.report.__main__ import compare, report
 from rlrobo_train.report.data import read_run
 from rlrobo_train.report.panels import panels, time_parts

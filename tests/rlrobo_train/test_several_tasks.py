@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rlrobo_core.intervals import SuccessRate
 from rlrobo_core.shifts import SceneShift
 from rlrobo_core.task_set import make_tasks
 from rlrobo_core.tasks import TASKS, Reach, SceneObject, Task
@@ -19,7 +20,6 @@ from rlrobo_train.assemble import check, make_conductor
 from rlrobo_train.conductor import GraphStalled
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.examination import examined
-from rlrobo_train.intervals import SuccessRate
 from rlrobo_train.local import run_local
 from rlrobo_train.metrics import read_metrics
 from rlrobo_train.schedule import task_of

@@ -5,6 +5,7 @@ rlrobo run PACKAGE EXECUTABLE [arguments]
 rlrobo report RUN [--out FILE]
 rlrobo compare [NAME=]RUN … [--out FILE]
 rlrobo bag info | repair PATH
+rlrobo bag export BAG DATASET [--task TASK] | import DATASET BAG
 rlrobo graph [--seconds S] [--json]
 rlrobo view BAG [--file FILE.rrd]
 rlrobo doctor
@@ -75,12 +76,18 @@ def run(given: list[str]) -> int:
     os.execv(path, [path, *rest])
 
 
+def on_bags(given: list[str]) -> int:
+    if given[:1] in (["export"], ["import"]):
+        return run(["rlrobo_sim", "bag", *given])
+    return bag.main(given)
+
+
 COMMANDS = {
     "launch": launch,
     "run": run,
     "report": lambda given: run(["rlrobo_train", "report", *given]),
     "compare": lambda given: run(["rlrobo_train", "compare", *given]),
-    "bag": bag.main,
+    "bag": on_bags,
     "graph": graph,
     "view": view,
     "doctor": doctor.main,

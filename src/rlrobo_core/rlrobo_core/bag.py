@@ -1,37 +1,26 @@
 """rosbag2 recordings without ROS: MCAP, metadata version 9, message definitions embedded.
 
-`rosbags` (pure Python) reads them and brings the message types of ROS 2 Jazzy with it, so this
-needs neither rclpy nor a built workspace. Here a bag is whole or refused; `bag_reader.py` reads
-what is left of one, `bag_repair.py` makes it whole.
+`rosbags` (pure Python) brings the message types of ROS 2 Jazzy with it, so this needs neither
+rclpy nor a built workspace. Here bags are written; `bag_reader.py` reads what is left of one,
+`bag_decoding.py` as messages, and `bag_repair.py` makes it whole.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
-
-from rosbags.rosbag2 import Reader, ReaderError
+from typing import Any, Self
 
 from rlrobo_core.bag_metadata import FileFacts, dump, information, write_metadata
-from rlrobo_core.definitions import definition, digest, message_types
+from rlrobo_core.definitions import definition, digest, know, message_types
 from rlrobo_core.mcap.format import Channel, Data
 from rlrobo_core.mcap.writer import McapWriter
 
 
-class Stamped(NamedTuple):
-    """A message of a bag."""
-
-    topic: str
-    stamp: int
-    """When it was recorded [ns]."""
-    msg: Any
-
-
 def make_message(msgtype: str, **fields: Any) -> Any:
     """A message of that type, such as `std_msgs/msg/String`; array fields are ndarrays."""
+    know(msgtype)
     return message_types().types[msgtype](**fields)
 
 
@@ -131,56 +120,3 @@ class BagWriter:
     def _write_metadata(self) -> None:
         told = information(list(self._channels.values()), self._files, self._facts)
         write_metadata(self.path, told)
-
-
-def bag_facts(path: Path) -> dict[str, str]:
-    """What was told about the whole bag when it was written."""
-    with _opened(path) as reader:
-        return reader.storage.metadata.custom or {}
-
-
-def bag_messages(path: Path, topics: Mapping[str, str]) -> Iterator[Stamped]:
-    """The messages of these topics (topic -> type) in order of time. ValueError where a topic
-    is missing or of another type or definition, and where the bag ends too early."""
-    with _opened(path) as reader:
-        connections = [_connection(reader, path, *wanted) for wanted in topics.items()]
-        found = Counter()
-        for connection, stamp, cdr in reader.messages(connections):
-            found[connection.topic] += 1
-            msg = message_types().deserialize_cdr(cdr, connection.msgtype)
-            yield Stamped(connection.topic, stamp, msg)
-        for connection in connections:
-            if found[connection.topic] != connection.msgcount:
-                raise ValueError(
-                    f"bag {path} holds {found[connection.topic]} of the {connection.msgcount} "
-                    f"messages of {connection.topic} that its metadata promises: it is cut off"
-                )
-
-
-def _connection(reader: Any, path: Path, topic: str, msgtype: str) -> Any:
-    connections = {connection.topic: connection for connection in reader.connections}
-    if topic not in connections:
-        raise ValueError(
-            f"bag {path} has no topic {topic} ({msgtype}); it has: {', '.join(connections)}"
-        )
-    found = connections[topic]
-    if found.msgtype != msgtype:
-        raise ValueError(f"topic {topic} of bag {path} is of type {found.msgtype}, not {msgtype}")
-    if found.digest and found.digest != message_types().hash_rihs01(msgtype):
-        raise ValueError(
-            f"topic {topic} of bag {path} was recorded with another definition of {msgtype} than "
-            "that of ROS 2 Jazzy: record it again"
-        )
-    return found
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with Reader(path) as reader:
-            yield reader
-    except (ReaderError, FileNotFoundError, EOFError) as error:
-        raise ValueError(
-            f"bag {path} cannot be read, it may be cut off: {error}; what can be read is kept by: "
-            f"rlrobo bag repair {path}"
-        ) from None

@@ -1,25 +1,21 @@
-"""The standard messages of a robot's graph, made and read without ROS (see `bag.py`).
+"""The messages of a robot's graph, made without ROS (see `bag.py`); `from_messages.py` reads them.
 
 Stamps are [ns]; poses are [x, y, z, qx, qy, qz, qw] in the robot's base frame, metres.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.bag import make_message
-from rlrobo_core.image_codec import decode, encode
+from rlrobo_core.from_messages import BASE_FRAME, FINGERS
+from rlrobo_core.image_codec import encode
 
 SECOND = 10**9
 """[ns]"""
-BASE_FRAME = "base"
-EXECUTING, SUCCEEDED, ABORTED = 2, 4, 6
-"""action_msgs/GoalStatus."""
 
 
 def time(stamp: int) -> Any:
@@ -33,10 +29,6 @@ def header(frame: str, stamp: int) -> Any:
 
 def text(words: str) -> Any:
     return make_message("std_msgs/msg/String", data=words)
-
-
-def number(value: float) -> Any:
-    return make_message("std_msgs/msg/Float64", data=value)
 
 
 def float_array(value_D: NDArray[np.float32], names: tuple[str, ...]) -> Any:
@@ -66,12 +58,6 @@ def image(pixels: NDArray[np.uint8], frame: str, stamp: int) -> Any:
     )
 
 
-def pixels_of(msg: Any) -> NDArray[np.uint8]:
-    """u8[H, W, 3], RGB; ValueError where encoding and size contradict."""
-    big = bool(msg.is_bigendian)
-    return decode(msg.data, msg.height, msg.width, msg.encoding, msg.step, big, desired="rgb8")
-
-
 def pose_stamped(pose: NDArray[np.float32], stamp: int) -> Any:
     x, y, z, qx, qy, qz, qw = pose.tolist()
     return make_message(
@@ -85,32 +71,27 @@ def pose_stamped(pose: NDArray[np.float32], stamp: int) -> Any:
     )
 
 
-def pose_of(msg: Any) -> tuple[float, ...]:
-    p, q = msg.pose.position, msg.pose.orientation
-    return (p.x, p.y, p.z, q.x, q.y, q.z, q.w)
-
-
-def joint_state(position: Mapping[str, float], stamp: int) -> Any:
-    """Positions alone [m] or [rad]."""
+def gripper(width: float, stamp: int) -> Any:
+    """Open by `width` [m], half of it by each finger."""
     return make_message(
         "sensor_msgs/msg/JointState",
         header=header(BASE_FRAME, stamp),
-        name=list(position),
-        position=np.array(list(position.values())),
+        name=list(FINGERS),
+        position=np.full(2, width / 2.0),
         velocity=np.zeros(0),
         effort=np.zeros(0),
     )
 
 
-def goal_status(goal: int, status: int, stamp: int) -> Any:
-    """`goal` is the number in the goal's UUID."""
-    uuid = np.frombuffer(UUID(int=goal).bytes, np.uint8)
+def episode_end(instruction: str, success: bool, steps: int, stamp: int) -> Any:
+    """Of an episode that somebody judged."""
     return make_message(
-        "action_msgs/msg/GoalStatus",
-        goal_info=make_message(
-            "action_msgs/msg/GoalInfo",
-            goal_id=make_message("unique_identifier_msgs/msg/UUID", uuid=uuid),
-            stamp=time(stamp),
-        ),
-        status=status,
+        "rlrobo_msgs/msg/Episode",
+        header=header(BASE_FRAME, stamp),
+        instruction=instruction,
+        success=success,
+        judged=True,
+        reason="success" if success else "no success",
+        steps=steps,
+        seconds=0.0,
     )

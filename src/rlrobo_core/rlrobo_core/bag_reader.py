@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -16,7 +16,6 @@ from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.rosbag2.metadata import dump_qos_v9
 
 from rlrobo_core.bag_metadata import METADATA_FILE, dump, read_metadata
-from rlrobo_core.definitions import digest, digest_of
 from rlrobo_core.mcap.format import MESSAGE_START, Channel, Contents
 from rlrobo_core.mcap.scan import NotReadable, scan
 
@@ -45,6 +44,8 @@ class Bag:
     """Messages of each topic."""
     damage: tuple[str, ...]
     """What cannot be read, a sentence each."""
+    facts: Mapping[str, str]
+    """What was told about the whole bag when it was written."""
     source: Source
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
@@ -85,24 +86,10 @@ def storage_files(path: Path) -> list[Path]:
     return listed + sorted(others, key=_number)
 
 
-def definition_problem(channel: Channel) -> str:
-    """Empty where the channel's messages are of the type that is known here."""
-    recorded = channel.digest or digest_of(channel.msgtype, channel.definition)
-    try:
-        ours = digest(channel.msgtype)
-    except ValueError as error:
-        return f"topic {channel.topic}: {error}"
-    if recorded and recorded != ours:
-        return (
-            f"topic {channel.topic} was recorded with another definition of {channel.msgtype} "
-            "than the one here: use the version of rlrobo that recorded it"
-        )
-    return ""
-
-
 def _bag(path: Path, source: Source, damage: tuple[str, ...]) -> Bag:
     channels = {channel.topic: channel for channel in source.channels()}
-    return Bag(path, channels, source.counts(), damage, source)
+    facts = read_metadata(path).get("custom_data") or {}
+    return Bag(path, channels, source.counts(), damage, facts, source)
 
 
 def _listed(path: Path) -> list[str]:

@@ -13,9 +13,12 @@ import ast
 import inspect
 import textwrap
 import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, fields
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import MISSING, Field, fields, replace
+from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import yaml
 
 T = TypeVar("T")
 
@@ -50,6 +53,20 @@ def from_values(cls: type[T], values: Mapping[str, Any]) -> T:
             raise ValueError(f"parameter {name!r} is needed: set {name}:=<value>")
     types = typing.get_type_hints(cls)
     return cls(**{name: _checked(known[name], types[name], v) for name, v in values.items()})
+
+
+def as_in_run(config: T, run: str, but: Collection[str] = ()) -> T:
+    """`config` with the values that it shares with the configuration of that run directory, `but`
+    some; as it is where `run` is "". ValueError where there is no such run."""
+    if not run:
+        return config
+    try:
+        values = yaml.safe_load((Path(run) / "config.yaml").read_text())
+    except OSError as error:
+        raise ValueError(f"resume:={run} is no run directory: {error.strerror}") from None
+    shared = {field.name for field in fields(config)} & values.keys() - {"resume", *but}  # pyright: ignore[reportArgumentType]
+    filled = from_values(type(config), {name: values[name] for name in shared})
+    return replace(config, **{name: getattr(filled, name) for name in shared})  # pyright: ignore[reportCallIssue]
 
 
 def has_default(field: Field[Any]) -> bool:

@@ -24,6 +24,10 @@ from rlrobo_core.types import (
     RolloutRequest,
 )
 
+BASE_FRAME = "base"
+"""All poses are in the robot's base frame."""
+FINGERS = ("finger_joint1", "finger_joint2")
+
 Record = RolloutRequest | ObservationBatch | ActionBatch | PolicyUpdate
 
 
@@ -125,11 +129,15 @@ def pose_from_msg(pose: Any) -> tuple[float, ...]:
 
 def gripper_from_msg(msg: Any) -> float:
     """How far the gripper is open [m], whatever its joints are called. NaN without joints."""
-    return math.fsum(msg.position) if msg.position else math.nan
+    return math.fsum(msg.position) if len(msg.position) else math.nan
 
 
 def seconds(stamp: Any) -> float:
     return stamp.sec + stamp.nanosec * 1e-9
+
+
+def nanoseconds(stamp: Any) -> int:
+    return stamp.sec * 10**9 + stamp.nanosec
 
 
 def update_from_msg(msg: Any) -> PolicyUpdate:

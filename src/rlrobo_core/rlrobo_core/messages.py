@@ -18,13 +18,10 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
 
-from rlrobo_core.from_messages import Record
+from rlrobo_core.from_messages import BASE_FRAME, FINGERS, Record
 from rlrobo_core.image_codec import encode
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_msgs import msg as ros  # pyright: ignore[reportAttributeAccessIssue]
-
-BASE_FRAME = "base"
-"""All poses are in the robot's base frame."""
 
 TYPECODES = {np.dtype(code): code for code in "Bhiqfd"}
 
@@ -127,9 +124,6 @@ def pose_to_msg(pose: Sequence[float]) -> Pose:
     x, y, z, *quaternion = pose
     qx, qy, qz, qw = quaternion
     return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
-
-
-FINGERS = ("finger_joint1", "finger_joint2")
 
 
 def gripper_to_msg(width: float, header: Header) -> JointState:

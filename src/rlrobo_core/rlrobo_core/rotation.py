@@ -34,6 +34,23 @@ def normalized(q: Floats) -> Quaternion:
     return (x / length, y / length, z / length, w / length)
 
 
+def of_matrix(matrix: NDArray[np.float64]) -> Quaternion:
+    """Of a rotation matrix f64[3, 3], with the numerically largest component found first
+    (Shepperd, 1978)."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    squares = (1 + a - e - i, 1 - a + e - i, 1 - a - e + i, 1 + a + e + i)
+    match max(range(4), key=squares.__getitem__):
+        case 0:
+            q = (squares[0], b + d, c + g, h - f)
+        case 1:
+            q = (b + d, squares[1], f + h, c - g)
+        case 2:
+            q = (c + g, f + h, squares[2], d - b)
+        case _:
+            q = (h - f, c - g, d - b, squares[3])
+    return normalized(q)
+
+
 def exponential(turn: Floats) -> Quaternion:
     """The rotation about the axis of `turn` by its length [rad]."""
     angle = math.hypot(*turn)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rlrobo_core.config import as_in_run
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
 from rlrobo_core.task_set import AUTO, Told, make_tasks, senses_for, widest_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
@@ -36,8 +37,8 @@ class PolicyConfig(RemoteConfig):
     model: str = "tiny"
     """Model to start from: tiny, or a Hugging Face id or directory of a Qwen2.5-VL."""
     checkpoint: str = ""
-    """Checkpoint directory to start from instead of the bare model; the trainer's weights
-    replace either."""
+    """Checkpoint directory to start from instead of the bare model, or, at a robot, instead of
+    tiny's warm start; a trainer's weights replace any."""
     codec: str = "tokens"
     """How actions are written: tokens, words."""
     cameras: tuple[str, ...] = AUTO
@@ -53,6 +54,8 @@ class PolicyConfig(RemoteConfig):
     """The trainer's: 0, or the rank of the adapter that it trains and publishes."""
     seed: int = field(default=0, metadata={"range": (0, 2**31 - 1)})
     """Seed of the sampled actions."""
+    resume: str = ""
+    """Run directory of a training that is resumed: model and spaces are as it says."""
     edge: Literal["rollouts", "robot"] = "rollouts"
     """Whom it acts for: the batched rollouts of a simulation, or one robot with its topics."""
     rate_hz: float = field(default=0.0, metadata={"range": (0.0, 100.0)})
@@ -81,7 +84,8 @@ class PolicyNode(RecordNode):
             speaks=(ActionBatch,),
             **kwargs,
         )
-        config = declare_parameters(self, PolicyConfig)
+        given = declare_parameters(self, PolicyConfig)
+        config = as_in_run(given, given.resume, but=["device"])
         self.policy = policy or make_policy(config)
         self._robot = self._make_robot_edge(config) if config.edge == "robot" else None
         self._waiting: ObservationBatch | None = None
@@ -159,10 +163,13 @@ def make_policy(config: PolicyConfig) -> Policy:
     if config.policy_backend == "remote":
         return RemotePolicy(config, widest_task(tasks), senses.cameras, config.image_size)
     # Only here: a machine at an arm needs no torch to ask another one.
-    from rlrobo_policy.policy import load_policy
+    from rlrobo_policy.policy import default_start, load_policy
 
+    # A trainer sends weights; at a robot nobody does.
+    alone = config.edge == "robot"
+    start = default_start(config.model, [it.name for it in tasks]) if alone else config.model
     return load_policy(
-        config.checkpoint or config.model,
+        config.checkpoint or start,
         widest_task(tasks),
         config.codec,
         senses.cameras,

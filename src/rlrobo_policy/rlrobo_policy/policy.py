@@ -198,6 +198,12 @@ def shipped_checkpoint(tasks: Sequence[str]) -> Path:
     return shipped / "all"
 
 
+def default_start(model: str, tasks: Sequence[str]) -> str:
+    """What `load_policy` loads where nobody named a checkpoint: tiny's warm start, else the bare
+    model."""
+    return str(shipped_checkpoint(tasks)) if model == "tiny" else model
+
+
 def load_policy(
     model: str,
     task: Task,

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rlrobo_core.config import as_in_run
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
 from rlrobo_core.shifts import SceneShift
 from rlrobo_core.task_set import AUTO, make_tasks, senses_for
@@ -38,6 +39,8 @@ class SimConfig:
     use), or menagerie:FOLDER (a local copy)."""
     randomize: bool = False
     """Randomize lights, colours, camera pose, friction and mass of every episode."""
+    resume: str = ""
+    """Run directory of a training that is resumed: task and scenes are as it says."""
     resend_s: float = field(default=3.0, metadata={"range": (0.1, 3600.0)})
     """Ask again when no action came for so long [s]."""
 
@@ -58,7 +61,8 @@ class SimNode(RecordNode):
             speaks=(ObservationBatch,),
             **kwargs,
         )
-        self.config = config = declare_parameters(self, SimConfig)
+        given = declare_parameters(self, SimConfig)
+        self.config = config = as_in_run(given, given.resume)
 
         tasks = make_tasks(config.task, config.variant)
         senses = senses_for(tasks.values(), config.cameras, "auto")

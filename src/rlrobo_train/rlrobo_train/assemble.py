@@ -10,13 +10,13 @@ import torch
 
 from rlrobo_core.bag_records import bags_in
 from rlrobo_core.config import from_values
+from rlrobo_core.intervals import SuccessRate
 from rlrobo_core.task_set import make_tasks, widest_task
-from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
+from rlrobo_policy.policy import VlmPolicy, default_start, load_policy
 from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.evaluation import Rates
 from rlrobo_train.examination import examined
-from rlrobo_train.intervals import SuccessRate
 from rlrobo_train.replayed import BagReading, Listener
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.trainer import Trainer
@@ -139,13 +139,9 @@ def _initial_policy(config: TrainConfig) -> VlmPolicy:
             )
         )
     else:
-        policy = _load(config, config.checkpoint or _default_model(config))
+        policy = _load(config, config.checkpoint or default_start(config.model, config.tasks))
     policy.version = 0
     return policy
-
-
-def _default_model(config: TrainConfig) -> str:
-    return str(shipped_checkpoint(config.tasks)) if config.model == "tiny" else config.model
 
 
 def _load(config: TrainConfig, model: str) -> VlmPolicy:

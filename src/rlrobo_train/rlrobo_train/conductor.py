@@ -287,9 +287,10 @@ class Conductor:
             | {"iterations": self.iteration}
         )
         self.progress.close()
-        if self.config.mode == "eval":
+        before = pooled(self.before) if self.config.mode == "train" else None
+        if before is None:
             examination.report()
-        print(final_line(self.run.path, pooled(self.before), pooled(self.after)), flush=True)
+        print(final_line(self.run.path, before, pooled(self.after)), flush=True)
         self.done = True
 
     # ------------------------------------------------------------------ small things
@@ -298,8 +299,8 @@ class Conductor:
         self._heard = self._alive = time.monotonic()
 
     def _check_images(self, batch: ObservationBatch) -> None:
-        """ValueError where the simulation shows something else than the policy was made for, as
-        when a run is resumed without repeating its image_size or cameras."""
+        """ValueError where the simulation shows something else than the policy was made for: it
+        was started by hand with other arguments."""
         seen = batch.observations.image_NC.shape[1:4]
         wanted = (len(self.config.senses.cameras), self.config.image_size, self.config.image_size)
         if len(batch.observations) and seen != wanted:

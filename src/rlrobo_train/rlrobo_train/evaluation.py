@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlrobo_core.intervals import SuccessRate
 from rlrobo_train.buffer import RolloutGroup
-from rlrobo_train.intervals import SuccessRate
 
 Rates = Mapping[str, SuccessRate]
 """Task -> how often it succeeded."""

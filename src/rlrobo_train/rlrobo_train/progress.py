@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn
 from rich.progress import Progress as RichProgress
 
-from rlrobo_train.intervals import SuccessRate
+from rlrobo_core.intervals import SuccessRate
 from rlrobo_train.metrics import Row
 
 
@@ -72,12 +72,11 @@ def progress_line(row: Row, minutes: float = 0.0, iterations: int = 0) -> str:
     return "  ".join(parts)
 
 
-def final_line(run: Path, before: SuccessRate, after: SuccessRate) -> str:
-    """The last line of a run: where it is, and success before and after with 95% intervals."""
-    return (
-        f"{run}: success {before} before, {after} after "
-        f"(95% intervals, {after.episodes} held-out episodes)"
-    )
+def final_line(run: Path, before: SuccessRate | None, after: SuccessRate) -> str:
+    """The last line of a run: where it is, and success (before, in training, and) after it with
+    95% intervals."""
+    rates = f"{before} before, {after} after" if before else f"{after}"
+    return f"{run}: success {rates} (95% intervals, {after.episodes} held-out episodes)"
 
 
 class _Display(Protocol):

@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from rlrobo_core.intervals import SuccessRate
 from rlrobo_core.shifts import NO_SHIFT, SHIFTS, request_name
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.evaluation import Rates, pooled, told
-from rlrobo_train.intervals import SuccessRate
 
 LEGEND = "A dash: the task has nothing that this shift could change."
 

@@ -2,6 +2,8 @@
 
 rlrobo bag info PATH
 rlrobo bag repair PATH
+rlrobo bag export BAG DATASET --task TASK     an arm's episodes as a LeRobot data set
+rlrobo bag import DATASET BAG                 and back
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rlrobo_core.bag_reader import definition_problem, open_bag
+from rlrobo_core.bag_decoding import definition_problem
+from rlrobo_core.bag_reader import open_bag
 from rlrobo_core.bag_repair import repair
 
 

@@ -16,7 +16,8 @@ from rclpy.publisher import Publisher
 
 from rlrobo.bags.qos import message_class, to_repeat
 from rlrobo.bags.standing import run_until_told
-from rlrobo_core.bag_reader import definition_problem, open_bag
+from rlrobo_core.bag_decoding import definition_problem
+from rlrobo_core.bag_reader import open_bag
 from rlrobo_core.mcap.format import Channel
 from rlrobo_core.ros import declare_parameters
 from rlrobo_core.types import ActionBatch, ObservationBatch

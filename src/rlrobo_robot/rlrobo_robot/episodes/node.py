@@ -1,7 +1,7 @@
 """Episodes as a ROS action: it owns the instruction that the policy follows.
 
     run_episode (action)                       instruction (latched; empty: do nothing)
-    success (std_msgs/Bool)     [episodes]
+    success (std_msgs/Bool)     [episodes]     episode (its result, for who records)
     safety/state, target_pose
 
 Whoever can judge publishes `success`: the simulated arm, an operator's button, a classifier.
@@ -15,10 +15,18 @@ from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, Header, String
 
-from rlrobo_core.ros import QOS_COMMAND, QOS_LATCHED, PlainNode, declare_parameters, run_and_exit
+from rlrobo_core.ros import (
+    QOS_COMMAND,
+    QOS_LATCHED,
+    QOS_TRAINING,
+    PlainNode,
+    declare_parameters,
+    run_and_exit,
+)
 from rlrobo_msgs.action import RunEpisode  # pyright: ignore[reportAttributeAccessIssue]
+from rlrobo_msgs.msg import Episode as EpisodeMsg  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo_robot.episodes.episode import Episode
 
 PERIOD = 0.1
@@ -46,6 +54,7 @@ class EpisodesNode(PlainNode):
         self._episode: Episode | None = None
         self._goal: Any = None
         self._instruction = self.create_publisher(String, "instruction", QOS_LATCHED)
+        self._ended_episodes = self.create_publisher(EpisodeMsg, "episode", QOS_TRAINING)
         self.create_subscription(Bool, "success", self._on_success, 10)
         self.create_subscription(String, "safety/state", self._on_state, QOS_LATCHED)
         self.create_subscription(PoseStamped, "target_pose", self._on_target, QOS_COMMAND)
@@ -108,7 +117,8 @@ class EpisodesNode(PlainNode):
         if self._goal.is_cancel_requested or episode.why_over(now):
             self._instruction.publish(String(data=""))
             self._episode, goal = None, self._goal
-            self._result = self._result_of(episode, now)
+            self._result = result = self._result_of(episode, now)
+            self._ended_episodes.publish(self._told(episode.instruction, result))
             self.facts["episodes"] += 1
             goal.execute()
 
@@ -119,6 +129,18 @@ class EpisodesNode(PlainNode):
             reason=episode.why_over(now) or "cancelled",
             steps=episode.steps,
             seconds=now - episode.began,
+        )
+
+    def _told(self, instruction: str, result: RunEpisode.Result) -> EpisodeMsg:
+        """The result as a message: a recorder does not hear an action's."""
+        return EpisodeMsg(
+            header=Header(stamp=self.get_clock().now().to_msg()),
+            instruction=instruction,
+            success=result.success,
+            judged=result.judged,
+            reason=result.reason,
+            steps=result.steps,
+            seconds=result.seconds,
         )
 
     def _finish(self, goal: Any) -> RunEpisode.Result:

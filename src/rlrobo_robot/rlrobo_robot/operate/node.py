@@ -1,16 +1,20 @@
 """The operator's side of the services, as a command for a terminal.
 
 operate arm | disarm | stop | reset       the safety node's services
-operate recover | restart                 the arm's: out of a reflex; the next scene (simulated)
+operate recover | home | restart          the arm's: out of a reflex; to its neutral posture (real);
+                                          the next scene (simulated)
 operate inject FAULT                      make a simulated arm fail: reflex, user_stop,
                                           stale_state, lost_gripper, frozen_camera; none
 operate episode INSTRUCTION [SECONDS]     run an episode and tell how it went
+operate trials COUNT [SECONDS]            so many scenes of a simulated arm, each with the
+                                          instruction that belongs to it: how many succeed
 """
 
 from __future__ import annotations
 
 import sys
 import threading
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from rclpy.action import ActionClient
@@ -18,15 +22,18 @@ from rclpy.utilities import remove_ros_args
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from rlrobo_core.intervals import SuccessRate
 from rlrobo_core.robot.arm import INJECTIONS
-from rlrobo_core.ros import QOS_COMMAND, PlainNode, run_and_exit
+from rlrobo_core.ros import QOS_COMMAND, QOS_LATCHED, PlainNode, run_and_exit
 from rlrobo_msgs.action import RunEpisode  # pyright: ignore[reportAttributeAccessIssue]
 
 SERVICES = {name: f"safety/{name}" for name in ("arm", "disarm", "stop", "reset")} | {
-    name: f"arm/{name}" for name in ("recover", "restart")
+    name: f"arm/{name}" for name in ("recover", "home", "restart")
 }
 PATIENCE = 20.0
 """[s] for somebody to answer."""
+WAY_HOME = 120.0
+"""[s] that the arm may take to its neutral posture."""
 
 
 class Operator(PlainNode):
@@ -39,19 +46,22 @@ class Operator(PlainNode):
     def run(self) -> None:
         match self._words:
             case [name] if name in SERVICES:
-                answer = self.call(name)
-                if not answer.success:
-                    raise ValueError(answer.message or f"{name} was refused")
-                print(answer.message or "done", flush=True)
+                print(self.demand(name) or "done", flush=True)
             case ["inject", fault] if fault in INJECTIONS:
                 self.inject(fault)
             case ["episode", instruction, *limit] if len(limit) <= 1:
-                result = self.episode(instruction, as_seconds(*limit))
-                judged = "success" if result.success else "no success"
-                judged = judged if result.judged else "nobody judged it"
-                print(f"{judged}: {result.reason}; {result.steps} targets, {result.seconds:.1f} s")
+                print(told(self.episode(instruction, as_seconds(*limit))))
+            case ["trials", count, *limit] if len(limit) <= 1:
+                self.trials(as_count(count), as_seconds(*limit))
             case _:
                 raise ValueError(f"not a command: {' '.join(self._words)!r}\n{__doc__}")
+
+    def demand(self, name: str) -> str:
+        """What one of `SERVICES` answers. ValueError where it refuses."""
+        answer = self.call(name)
+        if not answer.success:
+            raise ValueError(answer.message or f"{name} was refused")
+        return answer.message
 
     def call(self, name: str) -> Trigger.Response:
         """One of `SERVICES`. ValueError where nobody answers."""
@@ -61,7 +71,8 @@ class Operator(PlainNode):
             raise ValueError(
                 f"nobody serves {service}; is real_robot.launch.py running, and in this namespace?"
             )
-        return self._wait(client.call_async(Trigger.Request()), PATIENCE, service)
+        patience = WAY_HOME if name == "home" else PATIENCE
+        return self._wait(client.call_async(Trigger.Request()), patience, service)
 
     def inject(self, fault: str) -> None:
         publisher = self.create_publisher(String, "arm/inject", QOS_COMMAND)
@@ -83,6 +94,33 @@ class Operator(PlainNode):
         client.destroy()
         return result
 
+    def trials(self, count: int, max_seconds: float = 0.0) -> SuccessRate:
+        """The arm is armed for each and disarmed after it. ValueError where one is refused."""
+        said: SimpleQueue[str] = SimpleQueue()
+        self.create_subscription(
+            String, "arm/instruction", lambda msg: said.put(msg.data), QOS_LATCHED
+        )
+        self._next_said(said)  # of the scene that is there
+        successes = 0
+        for number in range(1, count + 1):
+            self.demand("disarm")
+            self.demand("restart")
+            instruction = self._next_said(said)
+            self.demand("arm")
+            result = self.episode(instruction, max_seconds)
+            successes += result.success
+            print(f"trial {number}: {instruction}: {told(result)}", flush=True)
+        rate = SuccessRate(successes, count)
+        self.demand("disarm")
+        print(f"{successes} of {count} succeeded: {rate} (95% interval)", flush=True)
+        return rate
+
+    def _next_said(self, said: SimpleQueue[str]) -> str:
+        try:
+            return said.get(timeout=PATIENCE)
+        except Empty:
+            raise ValueError("nobody says arm/instruction: is it a simulated arm?") from None
+
     def _wait(self, future: Any, patience: float | None, whom: str) -> Any:
         done = threading.Event()
         future.add_done_callback(lambda _: done.set())
@@ -96,6 +134,18 @@ class Operator(PlainNode):
                 return True
             self._ended.wait(0.1)
         return False
+
+
+def told(result: RunEpisode.Result) -> str:
+    judged = "success" if result.success else "no success"
+    judged = judged if result.judged else "nobody judged it"
+    return f"{judged}: {result.reason}; {result.steps} targets, {result.seconds:.1f} s"
+
+
+def as_count(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise ValueError(f"{text!r} is no count; give a whole number of trials, at least 1")
+    return int(text)
 
 
 def as_seconds(text: str = "0") -> float:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.robot import MOVABLE
+from rlrobo_robot.refused import Refused
 from rlrobo_robot.safety.config import SafetyConfig
 from rlrobo_robot.safety.motion import Motion
 from rlrobo_robot.safety.targets import (
@@ -48,10 +49,6 @@ class State(StrEnum):
 
 
 ACTIVE = (State.HOLD, State.ARMED)
-
-
-class Refused(ValueError):
-    """A service that was not granted; the sentence names the cure."""
 
 
 class SafetyMachine:

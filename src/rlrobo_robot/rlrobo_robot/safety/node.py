@@ -33,8 +33,9 @@ from rlrobo_core.ros import (
     run_and_exit,
 )
 from rlrobo_msgs.msg import ArmStatus  # pyright: ignore[reportAttributeAccessIssue]
+from rlrobo_robot.refused import Refused
 from rlrobo_robot.safety.config import SafetyConfig
-from rlrobo_robot.safety.machine import ACTIVE, Refused, SafetyMachine, State
+from rlrobo_robot.safety.machine import ACTIVE, SafetyMachine, State
 from rlrobo_robot.safety.targets import StampedPose
 
 PATIENCE = 3.0
@@ -168,6 +169,10 @@ class SafetyNode(PlainNode):
     def _stop(self) -> str:
         self._arming = False
         self.machine.stop()
+        if (
+            self._told not in ACTIVE
+        ):  # it may be on its way home, of which the machine knows nothing
+            self._deactivate()
         return "stopped; call reset, then arm, to go on"
 
     def _reset(self) -> str:

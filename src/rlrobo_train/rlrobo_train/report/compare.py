@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rlrobo_train.intervals import mean_interval
+from rlrobo_core.intervals import mean_interval
 from rlrobo_train.report import html
 from rlrobo_train.report.data import RunData
 from rlrobo_train.report.panels import other_panels, panels, spread_note, time_parts

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rlrobo_train.intervals import SuccessRate, mean_interval, wilson_interval
+from rlrobo_core.intervals import SuccessRate, mean_interval, wilson_interval
 
 counts = st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
