@@ -9,14 +9,15 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rlrobo.viewer.curves import curves
 from rlrobo.viewer.rerun_log import RerunLog
 from rlrobo.viewer.robot import RobotWatch
 from rlrobo.viewer.sight import Watch
 from rlrobo.viewer.training import TrainingWatch
-from rlrobo_core.bag_reader import Bag, definition_problem, open_bag
-from rlrobo_core.definitions import know, message_types
+from rlrobo_core.bag_decoding import contents, decoded
+from rlrobo_core.bag_reader import Bag, open_bag
 
 PERIOD_NS = 10**9 // 30
 """Between two moments that are shown at least: an arm tells its pose more often than one sees."""
@@ -31,8 +32,6 @@ def main(given: list[str]) -> int:
     arguments = parser.parse_args(given)
     try:
         bag = open_bag(arguments.bag)
-        for sentence in bag.damage:
-            print(f"rlrobo: {sentence}; the rest is shown", file=sys.stderr)
         followed = _followed(bag, arguments.gamma)
         log = RerunLog.open(arguments.file)
         print(log.where)
@@ -55,8 +54,7 @@ def _followed(bag: Bag, gamma: float) -> dict[str, tuple[Watch, str]]:
         found |= dict(_heard(bag, watch))
     if not found:
         raise ValueError(
-            f"bag {bag.path} has neither a training's topics nor a robot's; it has: "
-            f"{', '.join(bag.channels) or 'none'}"
+            f"bag {bag.path} has neither a training's topics nor a robot's; {contents(bag)}"
         )
     return found
 
@@ -71,22 +69,29 @@ def _heard(bag: Bag, watch: Watch) -> Iterator[tuple[str, tuple[Watch, str]]]:
     for relative, heard in watch.TOPICS.items():
         channel = bag.channels.get(namespace + relative)
         if channel and channel.msgtype == heard.msgtype:
-            if problem := definition_problem(channel):
-                raise ValueError(problem)
             yield channel.topic, (watch, relative)
 
 
 def _show(bag: Bag, followed: dict[str, tuple[Watch, str]], log: RerunLog) -> int:
-    shown, due, types = 0, 0, {it.topic: it.msgtype for it in bag.channels.values()}
+    shown = due = 0
     told = [it.topic for it in bag.of_type(DIAGNOSTICS)]
-    for topic, stamp, cdr in bag.messages([*followed, *told]):
-        know(types[topic])
-        msg = message_types().deserialize_cdr(cdr, types[topic])
+    wanted = {topic: bag.channels[topic].msgtype for topic in (*followed, *told)}
+
+    def read(topic: str, msg: Any) -> Any:
+        """Curves of diagnostics; of other messages whether they told something new."""
         if topic in told:
-            log.curves(curves(msg), stamp * 1e-9)
-            continue
+            return curves(msg)
         watch, relative = followed[topic]
-        if watch.see(relative, msg) and stamp >= due and (sight := watch.sight()):
+        return watch.see(relative, msg)
+
+    for topic, stamp, value in decoded(bag, wanted, _complain, read):
+        if topic in told:
+            log.curves(value, stamp * 1e-9)
+        elif value and stamp >= due and (sight := followed[topic][0].sight()):
             log.show(sight, stamp * 1e-9)
             shown, due = shown + 1, stamp + PERIOD_NS
     return shown
+
+
+def _complain(sentence: str) -> None:
+    print(f"rlrobo: {sentence}; the rest is shown", file=sys.stderr)
