@@ -24,6 +24,8 @@ PREFIX = "panda_"
 AXIS = 0.06
 """Length of the target's axes [m]."""
 TIMELINE = "time"
+IN_SPACE = ["+ /panda/visual_geometries/**", "+ /scene/**", "+ /tf/**", "+ /tf_static/**"]
+"""What the 3D view shows."""
 
 
 def load_rerun() -> Any:
@@ -149,7 +151,7 @@ def _blueprint(rr: Any) -> Any:
     rrb = rr.blueprint
     return rrb.Blueprint(
         rrb.Horizontal(
-            rrb.Spatial3DView(origin="/", name="robot"),
+            rrb.Spatial3DView(origin="/", contents=IN_SPACE, name="robot"),
             rrb.Vertical(
                 rrb.Spatial2DView(origin="/camera", name="camera"),
                 rrb.TextDocumentView(origin="/text", name="step"),
