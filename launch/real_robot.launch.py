@@ -22,11 +22,13 @@ from rlrobo.franka import franka_ros2
 from rlrobo.graph import (
     NAMESPACE,
     RECORDING,
+    VIEWING,
     Argument,
     environment,
     recorder,
     required,
     respawned,
+    viewers,
 )
 from rlrobo_core.tasks import TASKS
 
@@ -99,12 +101,14 @@ def generate_launch_description() -> LaunchDescription:
         EPISODE_SECONDS,
         NAMESPACE,
         *RECORDING,
+        *VIEWING,
     ]
     return LaunchDescription(
         [
             *(argument.declare() for argument in arguments),
             *environment(),
             recorder(),
+            *viewers("robot"),
             required("rlrobo_robot/mock_arm", IMAGE_SIZE, condition=ROBOT.equals("mock")),
             required(
                 "rlrobo_sim/mujoco_arm", TASK, VARIANT, IMAGE_SIZE, condition=ROBOT.equals("mujoco")

@@ -5,7 +5,7 @@
 """
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
-from rlrobo.graph import NAMESPACE, Argument, environment, replayer
+from rlrobo.graph import NAMESPACE, VIEWING, Argument, environment, replayer, viewers
 
 BAG = Argument("bag", "", "the bag: its directory, or one of its files")
 RATE = Argument("rate", 1.0, "1: as it was recorded; 2: twice as fast; 0: as fast as it is taken")
@@ -14,11 +14,12 @@ TRAIN = Argument("train", False, "wait until a trainer listens")
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [BAG, RATE, TOPICS, TRAIN, NAMESPACE]
+    arguments = [BAG, RATE, TOPICS, TRAIN, NAMESPACE, *VIEWING]
     return LaunchDescription(
         [
             *(argument.declare() for argument in arguments),
             *environment(),
+            *viewers("training"),
             replayer(BAG, RATE, TOPICS, TRAIN),
         ]
     )

@@ -5,7 +5,16 @@ Of several tasks (suite:=rlrobo4) also under shifts that training never saw, and
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo.arguments import CAMERAS, IMAGE_SIZE, POLICY, RANDOMIZE, ROBOT_MODEL, TASK, VARIANT
-from rlrobo.graph import RECORDING, Argument, environment, recorder, required, respawned
+from rlrobo.graph import (
+    RECORDING,
+    VIEWING,
+    Argument,
+    environment,
+    recorder,
+    required,
+    respawned,
+    viewers,
+)
 from rlrobo_core.shifts import SHIFTS as NAMES
 
 SUITE = Argument("suite", TASK, "several tasks, instead of task; judged under shifts too")
@@ -24,7 +33,7 @@ SCENE = [VARIANT, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 def generate_launch_description() -> LaunchDescription:
     arguments = [TASK, SUITE, SHIFTS, *POLICY, EPISODES, SEED, OUT]
-    arguments += [NUM_ENVS, RANDOMIZE, ROBOT_MODEL, NAMESPACE, *RECORDING]
+    arguments += [NUM_ENVS, RANDOMIZE, ROBOT_MODEL, NAMESPACE, *RECORDING, *VIEWING]
     tasks = SUITE.parameter()
     evaluation = {"mode": "eval", "eval_seed": SEED.parameter(), "run_dir": OUT.parameter()}
     return LaunchDescription(
@@ -32,6 +41,7 @@ def generate_launch_description() -> LaunchDescription:
             *(argument.declare() for argument in arguments),
             *environment(),
             recorder(),
+            *viewers("training", joint_prefix="fer_"),
             respawned("rlrobo_sim", *SCENE, ROBOT_MODEL, task=tasks, group_size=1),
             respawned("rlrobo_policy", *POLICY, task=tasks),
             required(

@@ -13,11 +13,13 @@ from rlrobo.arguments import CAMERAS, IMAGE_SIZE, POLICY, RANDOMIZE, ROBOT_MODEL
 from rlrobo.graph import (
     NAMESPACE,
     RECORDING,
+    VIEWING,
     Argument,
     environment,
     recorder,
     required,
     respawned,
+    viewers,
 )
 
 REWARD = Argument(
@@ -32,6 +34,7 @@ TRAIN_FROM = Argument(
     "simulation",
     "simulation; a bag or a directory of bags: without one; topics: what a replay publishes",
 )
+GAMMA = Argument("gamma", "auto", "discount of the return; auto: 0.5, of ppo 0.99")
 RESUME = Argument("resume", "", "go on with this run, its task, scenes and model")
 TRAINING = [
     TRAIN_FROM,
@@ -50,7 +53,7 @@ TRAINING = [
     ),
     Argument("curriculum_tau", 0.25, "temperature of a curriculum's draw"),
     Argument("branch_steps", 1, "steps that a branch is followed before the episode goes on"),
-    Argument("gamma", "auto", "discount of the return; auto: 0.5, of ppo 0.99"),
+    GAMMA,
     Argument("gae_lambda", 0.95, "how far ahead an advantage looks before it trusts the critic"),
     Argument(
         "critic",
@@ -82,13 +85,14 @@ SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDO
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [TASK, *TRAINING, *SCENE, *MODELLING, ROBOT_MODEL, NAMESPACE, *RECORDING]
+    arguments = [TASK, *TRAINING, *SCENE, *MODELLING, ROBOT_MODEL, NAMESPACE, *RECORDING, *VIEWING]
     simulated = TRAIN_FROM.equals("simulation")
     return LaunchDescription(
         [
             *(argument.declare() for argument in dict.fromkeys(arguments)),
             *environment(),
             recorder(),
+            *viewers("training", GAMMA, joint_prefix="fer_"),
             respawned("rlrobo_sim", *SCENE, ROBOT_MODEL, condition=simulated),
             respawned("rlrobo_policy", *MODELLING, condition=simulated),
             required("rlrobo_train", *MODELLING, *SCENE, *TRAINING),

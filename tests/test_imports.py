@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "rlrobo_policy": {"rlrobo_core", "rlrobo_msgs"},
     "rlrobo_robot": {"rlrobo_core", "rlrobo_msgs"},
     "rlrobo_train": {"rlrobo_core", "rlrobo_msgs", "rlrobo_policy", "rlrobo_sim"},
-    "rlrobo": {"rlrobo_core"},
+    "rlrobo": {"rlrobo_core", "rlrobo_train"},
 }
 ROS = {"rclpy", "rlrobo_msgs", "rosidl_runtime_py", "ament_index_python", "launch", "launch_ros"}
 HEAVY = {"torch", "transformers", "mujoco", "gymnasium"}

@@ -27,7 +27,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", files("../../launch/*.launch.py")),
-        (f"share/{PACKAGE}/config", files("config/*.xml")),
+        (f"share/{PACKAGE}/config", files("config/*")),
     ],
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},
@@ -37,6 +37,7 @@ setup(
             "rlrobo = rlrobo.command:main",
             "record = rlrobo.bags.recorder:main",
             "replay = rlrobo.bags.replayer:main",
+            "view = rlrobo.viewer.node:main",
         ]
     },
 )

@@ -34,7 +34,7 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_names_every_command() -> None:
-    commands = "launch test run bench report compare graph shell build doctor"
+    commands = "launch test run bench report compare graph view shell build doctor"
     for command in commands.split():
         assert f"./rlrobo {command}" in call("--help").stdout
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from rlrobo.interpreter.arguments import configure, declared, explain, load
 from rlrobo.interpreter.names import IncludeLaunchDescription, LaunchError, Node, perform
 from rlrobo.interpreter.process import command_line
 from rlrobo.interpreter.supervisor import refuse_includes, wanted
+from rlrobo.viewer.node import ViewConfig
 from rlrobo_core.config import from_values
 from rlrobo_core.robot.arm import ArmConfig
 from rlrobo_policy.node import PolicyConfig
@@ -35,6 +38,7 @@ CONFIGS = {
     "rlrobo_train": TrainConfig,
     "rlrobo record": RecordConfig,
     "rlrobo replay": ReplayConfig,
+    "rlrobo view": ViewConfig,
 }
 LAUNCH = Path(__file__).parents[2] / "launch"
 FILES = sorted(LAUNCH.glob("sim_*.launch.py"))
@@ -195,6 +199,29 @@ def test_recording_is_a_node_more_and_bags_take_the_place_of_a_simulation(tmp_pa
     replayed = parameters(REPLAY, tmp_path, "bag:=here", "topics:=/observations", "rate:=0")
     told = replayed["rlrobo replay"]
     assert (told["bag"], told["topics"], told["rate"]) == ("here", "/observations", 0.0)
+
+
+@pytest.mark.parametrize("file", [*FILES, REPLAY, ROBOT], ids=lambda file: file.name)
+def test_a_viewer_is_started_on_demand_and_only_listens(file: Path, tmp_path: Path) -> None:
+    assert "rlrobo view" not in parameters(file, tmp_path)
+    told = parameters(file, tmp_path, "viewer:=rerun", "viewer_file:=seen.rrd")["rlrobo view"]
+    config = from_values(ViewConfig, told)
+    assert (config.viewer, config.viewer_file) == ("rerun", "seen.rrd")
+    with pytest.raises(LaunchError, match="none, rviz, rerun, foxglove"):
+        parameters(file, tmp_path, "viewer:=eyes")
+
+
+@pytest.mark.parametrize(
+    ("viewer", "package"), [("rviz", "rviz2"), ("foxglove", "foxglove_bridge")]
+)
+def test_a_viewer_that_is_not_installed_is_named_with_its_cure(
+    viewer: str, package: str, tmp_path: Path
+) -> None:
+    started = [it for it in load(ROBOT).entities if isinstance(it, Node)]
+    assert package in {it.package for it in started}
+    if shutil.which(package) is None and importlib.util.find_spec("launch_ros") is None:
+        with pytest.raises(LaunchError, match=f"ros-jazzy-{package.replace('_', '-')}"):
+            parameters(ROBOT, tmp_path, f"viewer:={viewer}")
 
 
 def test_a_condition_is_true_or_false(tmp_path: Path) -> None:

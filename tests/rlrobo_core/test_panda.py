@@ -41,3 +41,21 @@ def test_a_turn_leads_from_one_rotation_to_the_other(one, other) -> None:
     assert np.linalg.norm(turn) <= np.pi + 1e-9
     np.testing.assert_allclose(z_axis(turned(start, turn)), z_axis(end), atol=1e-6)
     np.testing.assert_allclose(rotated(end, (0.0, 0.0, 1.0)), z_axis(end), atol=1e-9)
+
+
+def test_inverse_kinematics_find_the_angles_of_a_pose_within_the_limits() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        target = panda.forward(np.clip(panda.NEUTRAL + rng.uniform(-0.5, 0.5, 7),
+                                       panda.JOINT_LOW, panda.JOINT_HIGH)).pose  # fmt: skip
+        q = panda.inverse(target, panda.NEUTRAL)
+        assert (q >= panda.JOINT_LOW).all() and (q <= panda.JOINT_HIGH).all()
+        found = panda.forward(q).pose
+        np.testing.assert_allclose(found[:3], target[:3], atol=1e-4)
+        assert np.abs(turn_between(found[3:].tolist(), target[3:].tolist())).max() < 1e-3
+
+
+def test_out_of_reach_the_angles_stay_within_the_limits() -> None:
+    away = panda.forward(panda.NEUTRAL).pose + np.array([2.0, 0, 0, 0, 0, 0, 0])
+    q = panda.inverse(away, panda.NEUTRAL)
+    assert (q >= panda.JOINT_LOW).all() and (q <= panda.JOINT_HIGH).all()

@@ -7,6 +7,7 @@ rlrobo compare [NAME=]RUN … [--out FILE]
 rlrobo bag info | repair PATH
 rlrobo bag export BAG DATASET [--task TASK] | import DATASET BAG
 rlrobo graph [--seconds S] [--json]
+rlrobo view BAG [--file FILE.rrd]
 rlrobo doctor
 """
 
@@ -60,6 +61,12 @@ def graph(given: list[str]) -> int:
     return command.main(given)
 
 
+def view(given: list[str]) -> int:
+    from rlrobo.viewer import bag
+
+    return bag.main(given)
+
+
 def run(given: list[str]) -> int:
     """Turns into an executable of a package, as ros2 run does."""
     if len(given) < 2:
@@ -82,6 +89,7 @@ COMMANDS = {
     "compare": lambda given: run(["rlrobo_train", "compare", *given]),
     "bag": on_bags,
     "graph": graph,
+    "view": view,
     "doctor": doctor.main,
 }
 

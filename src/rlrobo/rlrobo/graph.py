@@ -10,7 +10,12 @@ from typing import Any
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
 from launch.conditions import IfCondition
-from launch.substitutions import EqualsSubstitution, IfElseSubstitution, LaunchConfiguration
+from launch.substitutions import (
+    EqualsSubstitution,
+    IfElseSubstitution,
+    LaunchConfiguration,
+    NotEqualsSubstitution,
+)
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -50,6 +55,10 @@ class Argument:
         """For nodes that are only there where the argument is that value."""
         return IfCondition(EqualsSubstitution(self.value, value))
 
+    def differs(self, value: str) -> IfCondition:
+        """For nodes that are not there where the argument is that value."""
+        return IfCondition(NotEqualsSubstitution(self.value, value))
+
     def parameter(self) -> ParameterValue:
         if isinstance(self.default, Argument):
             return replace(self, default=self.default.default).parameter()
@@ -72,6 +81,20 @@ RECORD = Argument("record", False, "write all topics of the graph as a bag (rosb
 BAG = Argument("bag", "", "where the bag goes; empty: a new folder in bags/")
 KEEP_GB = Argument("keep_gb", 50.0, "of the bag so much is kept, the newest [GB]; 0: all")
 RECORDING = [RECORD, BAG, KEEP_GB]
+
+VIEWER = Argument(
+    "viewer",
+    "none",
+    "look at it: rviz, foxglove (a bridge for it), rerun; none",
+    ("none", "rviz", "rerun", "foxglove"),
+)
+VIEWER_FILE = Argument("viewer_file", "", "of rerun: write this .rrd instead of opening a window")
+VIEWING = [VIEWER, VIEWER_FILE]
+RVIZ_TOPICS = (
+    "/tf", "/tf_static", "/robot_description", "/viewer/markers", "/viewer/image",
+    "/camera/image_raw",
+)  # fmt: skip
+"""Of RViz's layouts, which name them in the root namespace."""
 
 
 def environment() -> list[SetEnvironmentVariable]:
@@ -130,6 +153,31 @@ def respawned(
 def recorder() -> Node:
     """Writes the bag where record:=true; its end is not the run's."""
     return node("rlrobo/record", [BAG, KEEP_GB], {}, condition=IfCondition(RECORD.value))
+
+
+def viewers(layout: str, *arguments: Argument, **parameters: Any) -> list[Node]:
+    """What viewer:= asks for: a node that listens, and the program that shows what it tells, RViz
+    with `layout` (training or robot). Their end is not the run's."""
+    config = f"{get_package_share_directory('rlrobo')}/config/{layout}.rviz"
+    into_namespace = [(topic, topic.removeprefix("/")) for topic in RVIZ_TOPICS]
+    return [
+        node("rlrobo/view", [*VIEWING, *arguments], parameters, condition=VIEWER.differs("none")),
+        _program("rviz2", "rviz", arguments=["-d", config], remappings=into_namespace),
+        _program("foxglove_bridge", "foxglove"),
+    ]
+
+
+def _program(package: str, viewer: str, **options: Any) -> Node:
+    """The one of that package, in the graph's namespace, where viewer:= is that viewer."""
+    return Node(
+        package=package,
+        executable=package,
+        name=viewer,
+        namespace=LaunchConfiguration(NAMESPACE.name),
+        condition=VIEWER.equals(viewer),
+        output="screen",
+        **options,
+    )
 
 
 def replayer(*arguments: Argument) -> Node:

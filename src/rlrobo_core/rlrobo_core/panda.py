@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.rotation import multiply, rotated, z_axis
+from rlrobo_core.rotation import multiply, rotated, turn_between, z_axis
 
 Array = NDArray[np.float64]
 
@@ -64,3 +64,30 @@ def forward(q: Array) -> Tool:
     rotation = multiply(rotation, (0.0, 0.0, math.sin(HAND_YAW / 2), math.cos(HAND_YAW / 2)))
     velocities = np.cross(axes, place - origins)
     return Tool(np.concatenate([place, rotation]), np.concatenate([velocities, axes], axis=1).T)
+
+
+DAMPING, POSTURE_GAIN = 0.01, 0.1
+REACHED = 1e-5
+"""[m], [rad]"""
+
+
+def inverse(pose: Array, start: Array, iterations: int = 50) -> Array:
+    """Joint angles f64[7] within the limits that bring the tool to the pose f64[7], one that it
+    can have, from the angles `start`: damped least squares with a pull to the neutral posture,
+    which settles the one redundant joint,
+
+        dq = z + J^T (J J^T + lambda^2 I)^-1 (e - J z),     z = k (q_neutral - q)
+
+    (Buss, Introduction to Inverse Kinematics, 2004)."""
+    q = start
+    for _ in range(iterations):
+        at, jacobian = forward(q)
+        turn = turn_between(at[3:].tolist(), pose[3:].tolist())
+        error = np.concatenate([pose[:3] - at[:3], turn])
+        if np.abs(error).max() < REACHED:
+            break
+        pull = POSTURE_GAIN * (NEUTRAL - q)
+        gram = jacobian @ jacobian.T + DAMPING**2 * np.eye(6)
+        step = pull + jacobian.T @ np.linalg.solve(gram, error - jacobian @ pull)
+        q = np.clip(q + step, JOINT_LOW, JOINT_HIGH)
+    return q

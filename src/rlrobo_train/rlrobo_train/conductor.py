@@ -66,6 +66,8 @@ class Conductor:
         self.schedule = Schedule(
             config.tasks, config.curriculum, config.curriculum_tau, config.seed
         )
+        self.metrics: dict[str, float] = {}
+        """The last of each kind."""
         self.progress = Progress(minutes=config.minutes, iterations=config.iterations)
         self._asked = time.time_ns() // 1_000_000
         """Last request id: no trainer before this one had it, whose messages may still be heard."""
@@ -354,6 +356,7 @@ class Conductor:
     def _log(self, metrics: dict[str, float]) -> None:
         row = metrics | {"graph/messages_lost": float(self._lost)}
         self.run.log(row, self.iteration)
+        self.metrics |= row
         self.progress.update(row | {"iteration": self.iteration, "wall_s": self.run.wall_s})
 
     def _save_checkpoint(self) -> None:

@@ -53,6 +53,12 @@ class TrainNode(RecordNode):
         self._say(self.conductor.tick(time.monotonic()))
         self.done = self.done or self.conductor.done
 
+    def ailment(self) -> str:
+        """Its diagnostics tell the metrics too, for viewers and bags."""
+        metrics = dict(self.conductor.metrics)  # a copy: an update may be adding to them
+        self.facts |= {f"metrics/{key}": f"{value:.6g}" for key, value in metrics.items()}
+        return super().ailment()
+
     def close(self) -> None:
         self.conductor.close()
 

@@ -52,6 +52,14 @@ class EqualsSubstitution:
 
 
 @dataclass(frozen=True)
+class NotEqualsSubstitution(EqualsSubstitution):
+    """Stands for true or false: whether they are different texts."""
+
+    def perform(self, configurations: Configurations) -> str:
+        return str(super().perform(configurations) == "false").lower()
+
+
+@dataclass(frozen=True)
 class OrSubstitution:
     """Stands for true or false: whether either says true."""
 
@@ -245,6 +253,7 @@ MODULES: dict[str, tuple[type, ...]] = {
         EqualsSubstitution,
         IfElseSubstitution,
         LaunchConfiguration,
+        NotEqualsSubstitution,
         OrSubstitution,
         PathJoinSubstitution,
     ),

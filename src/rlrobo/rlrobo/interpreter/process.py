@@ -36,7 +36,11 @@ def executable_path(node: Node) -> Path:
     try:
         folder = Path(get_package_prefix(node.package)) / "lib" / node.package
     except PackageNotFoundError:
-        raise LaunchError(f"no package {node.package!r}; build the workspace first") from None
+        debian = f"ros-jazzy-{node.package.replace('_', '-')}"
+        raise LaunchError(
+            f"no package {node.package!r}; build the workspace, or, if it is not of this one, "
+            f"install it where ROS 2 is installed by apt: sudo apt-get install {debian}"
+        ) from None
     if not (folder / node.executable).is_file():
         there = ", ".join(sorted(path.name for path in folder.glob("*"))) or "none"
         raise LaunchError(f"{node.package} has no executable {node.executable!r}, but: {there}")
