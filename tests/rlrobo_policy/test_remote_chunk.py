@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from remote_peers import REACH, in_thread, observation, robot
+from remote_peers import REACH, in_thread, network, observation, robot, until
 from websockets.asyncio.server import serve
 
-from rlrobo_core.codec import end_effector_target
+from rlrobo_core.types import ActionBatch
 from rlrobo_policy.remote.chunk import Chunk
 from rlrobo_policy.remote.failures import NoAnswer
 from rlrobo_policy.remote.layout import Answer
@@ -45,10 +49,13 @@ def test_rows_pass_with_time_and_then_one_must_ask() -> None:
 
 class Stranger:
     """An openpi server, as far as a client sees it: says nothing of itself, answers with a chunk
-    whose row h moves h tenths of a step along x."""
+    whose row h moves h tenths of a step along x, and y tells which answer it is."""
 
     def __init__(self, rows: int, change: Message | None = None):
         self.rows, self.change, self.heard = rows, change or {}, list[Message]()
+        self.awake = threading.Event()
+        """Only then it answers."""
+        self.awake.set()
 
     async def serve(self, report: Any) -> None:
         async with serve(self._converse, "127.0.0.1", 0, max_size=None) as server:
@@ -61,26 +68,114 @@ class Stranger:
             self.heard.append(unpack(said))
             actions = np.zeros((self.rows, 3))
             actions[:, 0] = np.arange(self.rows) / 10
+            actions[:, 1] = (len(self.heard) - 1) / 100
+            while not self.awake.is_set():
+                await asyncio.sleep(0.01)
             await connection.send(pack({"actions": actions, **self.change}))
 
 
-def test_a_chunk_is_used_up_before_the_server_is_asked_again() -> None:
-    server = Stranger(rows=1000)
-    slow = replace(REACH, control_hz=2.0)
-    with in_thread(server.serve) as port, robot(port, openpi=True, chunk_rows=1000) as there:
-        there.task = slow
-        one, other = (there.act(observation(b)) for b in (20, 200))
-        new = there.act(observation(prompt="reach the red ball"))
-    assert len(server.heard) == 2, "the second observation was served by the chunk of the first"
-    assert [heard["prompt"] for heard in server.heard] == [
-        "reach the green ball",
-        "reach the red ball",
-    ]
-    pose = observation().observations.ee_pose_N
-    for actions in (one, other, new):
-        row = round((actions.target_M[0, 0] - pose[0, 0]) / REACH.max_step * 10)
-        expected = end_effector_target(REACH, pose, np.array([[row / 10, 0, 0]]))
-        np.testing.assert_allclose(actions.target_M, expected, atol=1e-6)
+def row_and_answer(actions: ActionBatch) -> tuple[int, int]:
+    """Which row of which answer an action is."""
+    moved = actions.target_M[0, :3] - observation().observations.ee_pose_N[0, :3]
+    return round(moved[0] / REACH.max_step * 10), round(moved[1] / REACH.max_step * 100)
+
+
+@contextmanager
+def slow_robot(port: int, **config: Any) -> Iterator[Any]:
+    """Whose control step takes as long as any test."""
+    with robot(port, openpi=True, chunk_rows=1000, **config) as there:
+        there.task = replace(REACH, control_hz=0.01)
+        yield there
+
+
+def pass_time(there: Any, steps: float) -> None:
+    """As if the present chunk were older by so many control steps."""
+    there._chunk = replace(there._chunk, observed_s=there._chunk.observed_s - 100.0 * steps)
+
+
+def test_the_next_chunk_is_fetched_while_the_present_one_is_used() -> None:
+    server = Stranger(rows=11)
+    with in_thread(server.serve) as port, slow_robot(port) as there:
+        assert row_and_answer(there.act(observation())) == (0, 0)
+        server.awake.clear()
+        for step in range(5):  # it does not wait
+            assert row_and_answer(there.act(observation())) == (step, 0)
+            pass_time(there, 1.0)
+        until(lambda: len(server.heard) == 2)
+        there.act(observation())
+        assert len(server.heard) == 2, "one question at a time"
+        server.awake.set()
+        until(lambda: row_and_answer(there.act(observation()))[1] > 0)
+        until(lambda: bool(there.act(observation())) and len(server.heard) > 4)
+
+
+def test_one_row_is_waited_for_whatever_the_server_has() -> None:
+    server = Stranger(rows=11)
+    with in_thread(server.serve) as port, robot(port, openpi=True) as there:
+        said = [row_and_answer(there.act(observation()))[1] for _ in range(3)]
+    assert said == [0, 1, 2]
+
+
+def test_a_chunk_belongs_to_its_episode() -> None:
+    server = Stranger(rows=11)
+    with in_thread(server.serve) as port, slow_robot(port) as there:
+        there.act(observation())
+        there.act(observation())  # asks ahead
+        there.act(observation(prompt="reach the red ball"))
+    assert server.heard[-1]["prompt"] == "reach the red ball"
+    assert {heard["prompt"] for heard in server.heard[:-1]} == {"reach the green ball"}
+
+
+def test_an_answer_that_was_fetched_ahead_and_is_late_is_never_used() -> None:
+    server = Stranger(rows=11)
+    with in_thread(server.serve) as port, slow_robot(port, deadline_s=2.0) as there:
+        there.act(observation())
+        server.awake.clear()
+        there.act(observation())
+        assert isinstance(there._ahead.heard.exception(timeout=60.0), NoAnswer)
+        server.awake.set()
+        said = [row_and_answer(there.act(observation()))[1]]
+        until(lambda: said.append(row_and_answer(there.act(observation()))[1]) or said[-1] > 0)
+        assert 1 not in said and said[0] == 0
+
+
+def test_a_chunk_is_cut_to_now_by_the_age_of_its_observation() -> None:
+    with in_thread(Stranger(rows=11).serve) as port:
+        with robot(port, openpi=True, deadline_s=60.0) as there:
+            there.task = replace(REACH, control_hz=0.1)
+            row, _ = row_and_answer(there.act(observation(), age_s=31.0))
+            assert 3 <= row <= 6
+        with (
+            robot(port, openpi=True, deadline_s=0.5) as there,
+            pytest.raises(NoAnswer, match="no answer"),
+        ):
+            there.act(observation(), age_s=0.6)
+
+
+def test_a_cut_in_the_middle_of_a_chunk_is_no_answer_at_its_end_and_then_resumes() -> None:
+    with (
+        in_thread(Stranger(rows=11).serve) as port,
+        network(port) as between,
+        slow_robot(between.port) as there,
+    ):
+        there.act(observation())
+        between.cut()
+        for step in range(3):
+            assert row_and_answer(there.act(observation()))[0] == step
+            pass_time(there, 1.0)
+        pass_time(there, 1000.0)
+
+        def is_silent() -> bool:
+            try:
+                there.act(observation())
+            except NoAnswer:
+                return True
+            return False
+
+        until(is_silent)
+        between.mend()
+        until(lambda: not is_silent())
+        assert row_and_answer(there.act(observation()))[1] > 0
 
 
 def test_what_an_openpi_server_hears_is_in_its_own_words() -> None:

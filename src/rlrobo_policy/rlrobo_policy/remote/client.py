@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -16,7 +18,7 @@ from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.remote.chunk import Chunk
 from rlrobo_policy.remote.failures import NoAnswer
 from rlrobo_policy.remote.layout import Served, question, read_answer
-from rlrobo_policy.remote.link import Link, Where
+from rlrobo_policy.remote.link import Heard, Link, Where
 from rlrobo_policy.remote.secrecy import client_tls, is_loopback, read_token
 from rlrobo_policy.remote.wire import Message
 
@@ -38,8 +40,8 @@ class RemoteConfig:
     deadline_s: float = field(default=0.5, metadata={"range": (0.01, 60.0)})
     """An answer that is older than this, counted from its observation, is dropped [s]."""
     chunk_rows: int = field(default=1, metadata={"range": (1, 1000)})
-    """Of a server that answers with several actions, how many are used before it is asked
-    again."""
+    """Of a server that answers with several actions, how many may be used while the next answer is
+    fetched: how long the arm goes on without one [control steps]. 1: every action is waited for."""
     silence_s: float = field(default=10.0, metadata={"range": (0.1, 3600.0)})
     """A server that is silent for so long is given up and connected to anew [s]. More than an
     openpi server's first answer takes, which compiles."""
@@ -55,9 +57,22 @@ class Timing(NamedTuple):
     """Of it the model's, as the server says; nan where it does not."""
 
 
+class Asked(NamedTuple):
+    """A question that is under way."""
+
+    heard: Future[Heard]
+    observed_s: float
+    """When the observation was made, by the monotonic clock [s]."""
+    owner: tuple[object, ...]
+
+
 class RemotePolicy:
     """A `Policy` that asks a server. `act` raises NoAnswer where there is no action in time;
-    meanwhile the connection is made anew, and a later `act` answers again."""
+    meanwhile the connection is made anew, and a later `act` answers again.
+
+        while the present chunk serves: use its row for now, and ask about what is seen now
+        when it does not:               wait for the answer
+    """
 
     def __init__(
         self, config: RemoteConfig, task: Task, cameras: tuple[str, ...], image_size: int
@@ -70,6 +85,8 @@ class RemotePolicy:
         self.timing: Timing | None = None
         self._sequence = 0
         self._chunk: Chunk | None = None
+        self._ahead: Asked | None = None
+        """The question that is under way while `_chunk` is used."""
         self._link = Link(_where(config), self._look_at)
         try:
             self._link.wait(config.start_s)
@@ -77,16 +94,20 @@ class RemotePolicy:
             self.close()
             raise
 
-    def act(self, batch: ObservationBatch) -> ActionBatch:
-        """For the one observation of `batch`, made now."""
-        observed_s = time.monotonic()
+    def act(self, batch: ObservationBatch, age_s: float = 0.0) -> ActionBatch:
+        """For the one observation of `batch`, made `age_s` ago [s]."""
+        now_s = time.monotonic()
+        observed_s = now_s - age_s
         self._check(batch)
         owner = _episode(batch)
-        chunk = self._chunk
-        if not chunk or not chunk.serves(owner, observed_s, self.config.chunk_rows):
+        self._take_answer(owner)
+        if self._chunk and self._chunk.serves(owner, now_s, self.config.chunk_rows):
+            self._ahead = self._ahead or self._ask(batch, observed_s, owner)
+        else:
+            asked, self._ahead = self._ahead or self._ask(batch, observed_s, owner), None
             self._chunk = None  # it stays so where no answer comes
-            chunk = self._chunk = self._ask(batch, observed_s, owner)
-        return self._actions(batch, chunk, chunk.row(time.monotonic()))
+            self._chunk = self._chunk_of(asked)
+        return self._actions(batch, self._chunk, self._chunk.row(time.monotonic()))
 
     def load_weights(self, update: PolicyUpdate) -> None:
         raise ValueError(
@@ -97,20 +118,35 @@ class RemotePolicy:
     def close(self) -> None:
         self._link.close()
 
-    def _ask(self, batch: ObservationBatch, observed_s: float, owner: tuple[object, ...]) -> Chunk:
+    def _ask(self, batch: ObservationBatch, observed_s: float, owner: tuple[object, ...]) -> Asked:
         said = question(batch, self.cameras, ours=not self.config.openpi)
+        heard = self._link.ask(said, until_s=observed_s + self.config.deadline_s)
+        return Asked(heard, observed_s, owner)
+
+    def _take_answer(self, owner: tuple[object, ...]) -> None:
+        """Take up a chunk that was fetched ahead. Where none came in time, the present one goes on
+        as long as it serves; what was asked for another episode is nobody's business any more."""
+        if self._ahead and self._ahead.owner != owner:
+            self._ahead.heard.cancel()
+            self._ahead = None
+        elif self._ahead and self._ahead.heard.done():
+            asked, self._ahead = self._ahead, None
+            with suppress(NoAnswer):
+                self._chunk = self._chunk_of(asked)
+
+    def _chunk_of(self, asked: Asked) -> Chunk:
+        """Waits for the answer."""
         try:
-            heard = read_answer(
-                self._link.ask(said, self.config.deadline_s), tuple(self.task.action_dims)
-            )
+            heard = asked.heard.result()
+            answer = read_answer(heard.message, tuple(self.task.action_dims))
         except ValueError as error:
             raise NoAnswer(f"the answer of {self.config.server} is of no use: {error}") from error
-        age_s = time.monotonic() - observed_s
+        age_s = heard.at_s - asked.observed_s
         if age_s > self.config.deadline_s:
             raise NoAnswer(f"the answer of {self.config.server} came after {age_s:.2f} s")
-        self.timing = Timing(age_s, heard.infer_s)
-        self.version = heard.policy_version
-        return Chunk(heard, observed_s, self.task.control_hz, owner)
+        self.timing = Timing(heard.at_s - heard.asked_s, answer.infer_s)
+        self.version = answer.policy_version
+        return Chunk(answer, asked.observed_s, self.task.control_hz, asked.owner)
 
     def _actions(self, batch: ObservationBatch, chunk: Chunk, row: int) -> ActionBatch:
         obs, heard = batch.observations, chunk.answer

@@ -10,9 +10,11 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ssl import SSLContext
+from typing import NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
@@ -39,19 +41,29 @@ class Where:
     """A server that is silent for so long, pings included, is gone [s]."""
 
 
+class Heard(NamedTuple):
+    """A server's answer; times by the monotonic clock [s]."""
+
+    message: Message
+    asked_s: float
+    at_s: float
+
+
 @dataclass(eq=False)
 class Talk:
     """One connection. The server answers in order, so counting is enough to know what is late."""
 
     connection: ClientConnection
     unanswered: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def ask(self, question: bytes) -> bytes | str:
-        while self.unanswered:  # what came too late for its question; never more than one
-            await self._receive()
-        self.unanswered += 1
-        await self.connection.send(question)
-        return await self._receive()
+        async with self.turn:
+            while self.unanswered:  # what came too late for its question; never more than one
+                await self._receive()
+            self.unanswered += 1
+            await self.connection.send(question)
+            return await self._receive()
 
     async def _receive(self) -> bytes | str:
         answer = await self.connection.recv()
@@ -81,10 +93,9 @@ class Link:
             if self._talk is None:
                 raise Refused(self._why)
 
-    def ask(self, message: Message, seconds: float) -> Message:
-        """The server's answer; NoAnswer where there is none within so many seconds."""
-        asked = asyncio.run_coroutine_threadsafe(self._ask(pack(message), seconds), self._loop)
-        return asked.result()
+    def ask(self, message: Message, until_s: float) -> Future[Heard]:
+        """The server's answer; NoAnswer where there is none until then, by the monotonic clock."""
+        return asyncio.run_coroutine_threadsafe(self._ask(pack(message), until_s), self._loop)
 
     def close(self) -> None:
         if self._thread.is_alive():
@@ -95,9 +106,11 @@ class Link:
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
 
-    async def _ask(self, question: bytes, seconds: float) -> Message:
+    async def _ask(self, question: bytes, until_s: float) -> Heard:
         if self._talk is None:
             raise NoAnswer(self._why)
+        asked_s = time.monotonic()
+        seconds = max(0.0, until_s - asked_s)
         try:
             async with asyncio.timeout(seconds):
                 answer = await self._talk.ask(question)
@@ -108,7 +121,7 @@ class Link:
         if isinstance(answer, str):  # openpi's way to say an error; its last line says which
             *_, last = answer.strip().splitlines() or ["an error without words"]
             raise NoAnswer(f"{self.where.url} reports: {last[:500]}")
-        return unpack(answer)
+        return Heard(unpack(answer), asked_s, time.monotonic())
 
     def _run(self) -> None:
         with self._runner, suppress(asyncio.CancelledError):

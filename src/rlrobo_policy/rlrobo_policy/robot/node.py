@@ -21,6 +21,8 @@ from rlrobo_core.from_messages import gripper_from_msg, image_from_msg, pose_fro
 from rlrobo_core.messages import gripper_to_msg, pose_to_msg
 from rlrobo_core.robot.arm import camera_namespace
 from rlrobo_core.ros import QOS_CAMERA, QOS_COMMAND, QOS_LATCHED, RecordNode
+from rlrobo_core.types import ActionBatch, ObservationBatch
+from rlrobo_policy.remote.client import RemotePolicy
 from rlrobo_policy.remote.failures import NoAnswer
 from rlrobo_policy.robot.readings import Readings, Stamped
 
@@ -71,7 +73,7 @@ class RobotEdge:
         batch = self.readings.observe(self.task, self._episode, self._step, seed=0)
         observed = time.monotonic()
         try:
-            target = policy.act(batch).target_M[0].tolist()
+            target = self._act(policy, batch, seen_at).target_M[0].tolist()
         except NoAnswer as error:  # the safety node holds the arm until there is one again
             self.node.complain(str(error))
             return
@@ -84,6 +86,12 @@ class RobotEdge:
             "act_s": f"{acted - observed:.4f}",
             "beside_act_s": f"{beside:.4f}",
         }
+
+    def _act(self, policy: Policy, batch: ObservationBatch, seen_at: float) -> ActionBatch:
+        """One that is far away must know how old the images are, to be late by that."""
+        if isinstance(policy, RemotePolicy):
+            return policy.act(batch, age_s=max(0.0, self._now() - seen_at))
+        return policy.act(batch)
 
     def _publish(self, target: list[float], seen_at: float) -> None:
         header = Header(frame_id=self.frame)
