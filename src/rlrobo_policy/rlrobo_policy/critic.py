@@ -10,7 +10,7 @@ import copy
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -35,10 +35,10 @@ class Critic(nn.Module):
         model = policy.vlm.model
         width = model.config.get_text_config().hidden_size
         self.token_V = policy.token_V
-        self.head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
-        nn.init.zeros_(self.head[2].weight)
-        nn.init.zeros_(self.head[2].bias)
-        self.head.to(policy.device)
+        says = nn.Linear(width, 1)
+        nn.init.zeros_(says.weight)
+        nn.init.zeros_(says.bias)
+        self.head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), says).to(policy.device)
         self.backbone = copy.deepcopy(model) if backbone == "separate" else None
         self.spec = {"critic": backbone, "backbone": size_of(model), **asdict(policy.spec)}
 
@@ -97,7 +97,8 @@ class Critic(nn.Module):
 
 def size_of(model: Qwen2_5_VLForConditionalGeneration) -> str:
     """What tells one backbone from another."""
-    text, vision = model.config.get_text_config(), model.config.vision_config
+    text: Any = model.config.get_text_config()
+    vision: Any = model.config.vision_config
     return (
         f"{text.num_hidden_layers} layers of width {text.hidden_size}, vision {vision.depth} of "
         f"width {vision.hidden_size}"

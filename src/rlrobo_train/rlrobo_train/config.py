@@ -151,5 +151,7 @@ class TrainConfig(PpoConfig, GrpoConfig):
 
     def _update(self, cls: type[U]) -> U:
         given = {f.name: getattr(self, f.name) for f in fields(cls)}
-        given.pop("gamma")
-        return cls(**given) if self.gamma == "auto" else cls(**given, gamma=float(self.gamma))
+        del given["gamma"]
+        if self.gamma != "auto":
+            given["gamma"] = float(self.gamma)
+        return cls(**given)
