@@ -71,7 +71,7 @@ def _topics(topics: tuple[Topic, ...]) -> Table:
             Text.assemble(topic.name, "\n", (" | ".join(topic.types), "dim")),
             "\n".join(map(_said, topic.publishers)) or "-",
             "\n".join(map(_said, topic.subscribers)) or "-",
-            "?" if topic.rate_hz is None else f"{topic.rate_hz:.1f}",
+            _rate(topic),
             f"{topic.megabytes_per_s:.2f}" if topic.messages else "",
             _lost(topic),
         )
@@ -86,6 +86,13 @@ def _said(endpoint: Endpoint) -> str:
     if endpoint.durability != "volatile":
         marks.append("latched")
     return f"{endpoint.node} ({', '.join(marks)})" if marks else endpoint.node
+
+
+def _rate(topic: Topic) -> str:
+    """Nothing where nobody speaks, ? where the type is not installed."""
+    if not topic.publishers:
+        return ""
+    return "?" if topic.rate_hz is None else f"{topic.rate_hz:.1f}"
 
 
 def _lost(topic: Topic) -> Text:
