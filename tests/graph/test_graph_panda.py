@@ -4,52 +4,17 @@ a reflex, and back."""
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import fake_panda
 import numpy as np
 import pytest
-from geometry_msgs.msg import PoseStamped
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Header
+from graph_arms import PATIENCE, Hands, until
 
 from rlrobo_core import panda as kinematics
-from rlrobo_core.messages import gripper_to_msg, pose_to_msg
-from rlrobo_core.ros import QOS_COMMAND
-from rlrobo_robot.operate.node import Operator
 from rlrobo_robot.panda.node import PandaArmNode
 from rlrobo_robot.panda_hand.node import PandaHandNode
 from rlrobo_robot.safety.node import SafetyNode
-
-PATIENCE = 20.0
-"""[s]; only a failing test waits so long."""
-
-
-class Hands(Operator):
-    """An operator who also publishes the policy's targets."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._pose = self.create_publisher(PoseStamped, "target_pose", QOS_COMMAND)
-        self._gripper = self.create_publisher(JointState, "gripper_command", QOS_COMMAND)
-
-    def run(self) -> None:
-        self._ended.wait()
-
-    def ask(self, pose: np.ndarray, width: float) -> None:
-        header = Header(stamp=self.get_clock().now().to_msg(), frame_id="base")
-        self._gripper.publish(gripper_to_msg(width, header))
-        self._pose.publish(PoseStamped(header=header, pose=pose_to_msg(pose.tolist())))
-
-
-def until(holds: Callable[[], Any], meanwhile: Callable[[], Any] = lambda: None) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        meanwhile()
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -80,6 +80,8 @@ class World:
     max_width: float = 0.08
     hangs: bool = False
     """The control loop brings no new state."""
+    lost: bool = False
+    """Nobody answers any more."""
     milliseconds: int = 0
     arm: MockArm = field(default_factory=lambda: MockArm(ArmConfig(cameras=(), rate_hz=100.0)))
     width: float = 0.0
@@ -163,6 +165,8 @@ def make(world: World | None = None) -> Any:
             return Robot()
 
         def get_state(self) -> RobotState:
+            if robot.lost:
+                raise RuntimeError("libfranka: UDP receive: Timeout")
             return robot.state()
 
         def start_controller(self, controller: Any) -> None:

@@ -179,6 +179,12 @@ def test_an_old_state_is_not_told_again(arm: PandaArm, library) -> None:
     assert arm.read() is None
 
 
+def test_an_arm_that_is_lost_ends_the_driver_with_a_sentence(arm: PandaArm, library) -> None:
+    library.robot.lost = True
+    with pytest.raises(ValueError, match="was lost: .*check the cable"):
+        arm.read()
+
+
 @pytest.mark.parametrize("mode", [RobotMode.kGuiding, RobotMode.kUserStopped, RobotMode.kReflex])
 def test_an_arm_that_is_not_well_is_not_activated(arm: PandaArm, library, mode) -> None:
     library.robot.mode = mode

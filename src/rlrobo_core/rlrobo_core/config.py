@@ -66,7 +66,8 @@ def as_in_run(config: T, run: str, but: Collection[str] = ()) -> T:
         raise ValueError(f"resume:={run} is no run directory: {error.strerror}") from None
     shared = {field.name for field in fields(config)} & values.keys() - {"resume", *but}  # pyright: ignore[reportArgumentType]
     filled = from_values(type(config), {name: values[name] for name in shared})
-    return replace(config, **{name: getattr(filled, name) for name in shared})  # pyright: ignore[reportCallIssue]
+    changes = {name: getattr(filled, name) for name in shared}
+    return replace(config, **changes)  # pyright: ignore[reportArgumentType]
 
 
 def has_default(field: Field[Any]) -> bool:

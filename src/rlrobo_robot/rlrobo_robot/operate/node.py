@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -97,9 +98,7 @@ class Operator(PlainNode):
     def trials(self, count: int, max_seconds: float = 0.0) -> SuccessRate:
         """The arm is armed for each and disarmed after it. ValueError where one is refused."""
         said: SimpleQueue[str] = SimpleQueue()
-        self.create_subscription(
-            String, "arm/instruction", lambda msg: said.put(msg.data), QOS_LATCHED
-        )
+        self.create_subscription(String, "arm/instruction", partial(_note, said), QOS_LATCHED)
         self._next_said(said)  # of the scene that is there
         successes = 0
         for number in range(1, count + 1):
@@ -134,6 +133,10 @@ class Operator(PlainNode):
                 return True
             self._ended.wait(0.1)
         return False
+
+
+def _note(said: SimpleQueue[str], msg: String) -> None:
+    said.put(msg.data)
 
 
 def told(result: RunEpisode.Result) -> str:

@@ -91,12 +91,13 @@ class PandaArm:
 
     def read(self) -> PandaState | None:
         """The state, where it is newer than the last one. While a controller runs panda-py gives
-        the newest that it got; should its loop hang, an old state is not told again."""
+        the newest that it got; should its loop hang, an old state is not told again. ValueError
+        where the arm is lost."""
         with self._lock:
             if self._homing:
                 return None
             self._notice_a_break()
-            state = self._panda.get_state()
+            state = self._newest_state()
             if state.time.to_msec() == self._told_at:
                 return None
             self._told_at = state.time.to_msec()
@@ -195,6 +196,15 @@ class PandaArm:
                 "call recover"
             )
         return state
+
+    def _newest_state(self) -> Any:
+        try:
+            return self._panda.get_state()
+        except RuntimeError as error:
+            raise ValueError(
+                f"the arm at {self._config.robot_ip} was lost: {error}; check the cable and FCI in "
+                "Desk, then launch again"
+            ) from None
 
     def _notice_a_break(self) -> None:
         """panda-py's loop ends in a thread of its own, and its last state stays behind."""
