@@ -396,6 +396,16 @@ def test_the_trainers_metrics_are_curves() -> None:
     assert curves(DiagnosticArray(status=[status])) == {"rollout/success": 0.5}
 
 
+def test_a_curve_has_a_point_where_it_is_news(tmp_path: Path) -> None:
+    pytest.importorskip("rerun")
+    file = tmp_path / "curves.rrd"
+    log = RerunLog.open(str(file))
+    for second, value in enumerate((0.25, 0.25, 0.5)):
+        log.curves({"eval/success": value}, float(second))
+    log.close()
+    assert columns(file)["/curves/eval/success"]["Scalars:scalars"] == [[0.25], [0.5]]
+
+
 def test_without_rerun_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
     with pytest.raises(ValueError, match="requirements-viewer.txt"):

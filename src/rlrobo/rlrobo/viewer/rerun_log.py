@@ -50,6 +50,8 @@ class RerunLog:
     where: str
     """Where it can be seen, a sentence."""
     _joints: dict[str, Any] = field(default_factory=dict)
+    _curves: dict[str, float] = field(default_factory=dict)
+    """The last value of each."""
     _image: Any = None
     """The last one that was logged: a camera may be slower than the arm."""
 
@@ -88,8 +90,10 @@ class RerunLog:
         self._scalars(sight.numbers)
 
     def curves(self, value_of: Mapping[str, float], stamp: float) -> None:
+        """Those that are news: diagnostics repeat them every second."""
         self.stream.set_time(TIMELINE, timestamp=stamp)
-        self._scalars(value_of)
+        self._scalars({k: v for k, v in value_of.items() if self._curves.get(k) != v})
+        self._curves |= value_of
 
     def _scalars(self, value_of: Mapping[str, float]) -> None:
         for key, value in value_of.items():
