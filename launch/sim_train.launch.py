@@ -35,6 +35,12 @@ TRAIN_FROM = Argument(
     "simulation; a bag or a directory of bags: without one; topics: what a replay publishes",
 )
 GAMMA = Argument("gamma", "auto", "discount of the return; auto: 0.5, of ppo 0.99")
+WARM_START = Argument(
+    "warm_start",
+    "shipped",
+    "scratch: make tiny's warm start anew before the training",
+    choices=("shipped", "scratch"),
+)
 RESUME = Argument("resume", "", "go on with this run, its task, scenes and model")
 TRAINING = [
     TRAIN_FROM,
@@ -68,19 +74,13 @@ TRAINING = [
     Argument("minutes", 10.0, "train for this time; 0: no limit"),
     Argument("iterations", 0, "train for this many updates; 0: no limit"),
     Argument("run_dir", "", "where the run is written; empty: a new folder in runs/"),
-    Argument(
-        "warm_start",
-        "shipped",
-        "scratch: make tiny's warm start anew before the training",
-        choices=("shipped", "scratch"),
-    ),
     Argument("max_policy_lag", 0, "updates that a rollout's policy may lag behind; 0: lock step"),
     Argument("stall_s", 60.0, "after this silence ask again; train_from:=topics: it is over [s]"),
     Argument("minibatch_size", 384, "actions of one optimizer step, about"),
     Argument("episodes", 200, "episodes of an evaluation"),
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
 ]
-MODELLING = [TASK, *POLICY, LORA_RANK, SEED, RESUME]
+MODELLING = [TASK, *POLICY, WARM_START, LORA_RANK, SEED, RESUME]
 SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE, RESUME]
 
 

@@ -67,7 +67,7 @@ def test_a_recorded_run_is_whole_and_replayed_it_is_the_same_run(graph, tmp_path
     recorder = graph.launch("rlrobo.bags.recorder", bag=bag)
     simulated = [
         graph.launch("rlrobo_sim", **ENVS),
-        graph.launch("rlrobo_policy", image_size=56),
+        graph.launch("rlrobo_policy", image_size=56, checkpoint=tmp_path),
     ]
     train = graph.launch("rlrobo_train", **training(tmp_path, "run"))
     assert train.wait(PATIENCE) == 0

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from graph_peers import PATIENCE, Ear
 
 from rlrobo_core.tasks import make_task
@@ -31,7 +34,7 @@ def test_a_run_survives_the_death_of_each_node_and_goes_on_after_an_interrupt(gr
     run = tmp_path / "run"
     ear = graph.add(lambda **k: Ear(PolicyUpdate, **k))
     sim = graph.launch("rlrobo_sim", **ENVS)
-    policy = graph.launch("rlrobo_policy", image_size=56)
+    policy = graph.launch("rlrobo_policy", image_size=56, checkpoint=tmp_path)
     training = ENVS | {
         "checkpoint": str(tmp_path),
         "run_dir": str(run),
@@ -48,7 +51,7 @@ def test_a_run_survives_the_death_of_each_node_and_goes_on_after_an_interrupt(gr
     wait_for_version(ear, 2)
     policy.kill()
     policy.wait(PATIENCE)
-    policy = graph.launch("rlrobo_policy", image_size=56)
+    policy = graph.launch("rlrobo_policy", image_size=56, checkpoint=tmp_path)
     wait_for_version(ear, 4)
     train.send_signal(signal.SIGINT)
     assert train.wait(PATIENCE) == 0
@@ -64,3 +67,16 @@ def test_a_run_survives_the_death_of_each_node_and_goes_on_after_an_interrupt(gr
     assert all(row["graph/messages_lost"] == 0 for row in updates(run))
     assert all(row["graph/groups_dropped"] == 0 for row in updates(run))
     assert json.loads((run / "summary.json").read_text())["iterations"] == ITERATIONS
+
+
+@pytest.mark.parametrize("task", ["reach", "drawer"])
+def test_the_launch_file_trains_from_what_ships(domain, tmp_path, task):
+    """As the README's first command does, but for a minute less; Reach has a warm start of its
+    own."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-P", "-m", "rlrobo.command", "launch", "sim_train.launch.py"]
+    command += [f"task:={task}", f"run_dir:={run}", "iterations:=1", "episodes:=4"]
+    done = subprocess.run([*command, "num_envs:=8"], timeout=3 * PATIENCE)
+    assert done.returncode == 0
+    assert [row["iteration"] for row in updates(run)] == [1]
+    assert json.loads((run / "summary.json").read_text())["iterations"] == 1

@@ -20,6 +20,7 @@ class Collector:
         self.messages_lost = 0
         self.ticks_after_the_end = 0
         self.closed = False
+        self.metrics: dict[str, float] = {}
 
     @property
     def done(self) -> bool:

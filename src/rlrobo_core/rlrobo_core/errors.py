@@ -11,8 +11,9 @@ from contextlib import contextmanager
 def is_ours(error: BaseException) -> bool:
     """Whether rlrobo's code raised it: our ValueErrors are sentences for the user, those of
     the libraries below are bugs and keep their traceback."""
-    frames = [frame for frame, _line in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals.get("__name__")).startswith(("rlrobo", "__main__"))
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    spec = frame.f_globals.get("__spec__")  # it has the module's name, also where that is __main__
+    return bool(spec) and spec.name.startswith("rlrobo")
 
 
 @contextmanager

@@ -37,8 +37,10 @@ class PolicyConfig(RemoteConfig):
     model: str = "tiny"
     """Model to start from: tiny, or a Hugging Face id or directory of a Qwen2.5-VL."""
     checkpoint: str = ""
-    """Checkpoint directory to start from instead of the bare model, or, at a robot, instead of
-    tiny's warm start; a trainer's weights replace any."""
+    """Checkpoint directory to start from instead of tiny's warm start or the bare model; the
+    trainer's weights replace any."""
+    warm_start: Literal["shipped", "scratch"] = "shipped"
+    """The trainer's: scratch, where it makes tiny's warm start anew from the bare model."""
     codec: str = "tokens"
     """How actions are written: tokens, words."""
     cameras: tuple[str, ...] = AUTO
@@ -165,9 +167,8 @@ def make_policy(config: PolicyConfig) -> Policy:
     # Only here: a machine at an arm needs no torch to ask another one.
     from rlrobo_policy.policy import default_start, load_policy
 
-    # A trainer sends weights; at a robot nobody does.
-    alone = config.edge == "robot"
-    start = default_start(config.model, [it.name for it in tasks]) if alone else config.model
+    bare = config.warm_start == "scratch"
+    start = config.model if bare else default_start(config.model, [it.name for it in tasks])
     return load_policy(
         config.checkpoint or start,
         widest_task(tasks),

@@ -26,7 +26,7 @@ TRAINING = tuple(f"rlrobo_msgs/msg/{it.__name__}" for it in (ObservationBatch, A
 """Types that a trainer listens to."""
 PATIENCE_S = 10.0
 """How long a listener may take for what it was sent [s]."""
-DISCOVERY_S = 5.0
+DISCOVERY_S = 3.0
 """For listeners that run already to be found [s]."""
 POLL_S = 0.05
 """[s]; rclpy has no event for a listener that appears."""
@@ -74,7 +74,8 @@ class Replayer(Node):
         """Until the bag ends, or told to stop."""
         if self.config.train:
             self._wait_for_trainer()
-        self._wait_for_listeners()
+        else:
+            self._wait_for_listeners()
         first, began = None, time.monotonic()
         for topic, stamp, cdr in self.bag.messages(self._publisher_of):
             first = stamp if first is None else first
