@@ -14,7 +14,7 @@ from mcap.reader import make_reader
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
 from rlrobo_core.bag import BagWriter, make_message
-from rlrobo_core.bag_decoding import definition_problem
+from rlrobo_core.bag_decoding import decoded, definition_problem
 from rlrobo_core.bag_reader import open_bag
 from rlrobo_core.bag_repair import repair
 from rlrobo_core.definitions import definition, digest, digest_of, message_types
@@ -165,6 +165,46 @@ def test_compressed_bags_are_read(tmp_path: Path) -> None:
         connection = writer.add_connection("/even", STRING, typestore=message_types())
         writer.write(connection, 5, cdr(0))
     assert [m.cdr for m in open_bag(tmp_path / "bag").messages()] == [cdr(0)]
+
+
+@pytest.mark.parametrize(
+    ("storage", "compression"),
+    [
+        (StoragePlugin.SQLITE3, None),
+        (StoragePlugin.MCAP, None),
+        (StoragePlugin.MCAP, CompressionMode.STORAGE),
+    ],
+)
+def test_damaged_bags_of_others_are_read_as_far_as_they_go(
+    tmp_path: Path, storage: StoragePlugin, compression: CompressionMode | None
+) -> None:
+    """Wherever the damage is: a prefix and a sentence, or one sentence."""
+    writer = Writer(tmp_path / "bag", version=9, storage_plugin=storage)
+    if compression:
+        writer.set_compression(compression, CompressionFormat.ZSTD)
+    with writer:
+        connection = writer.add_connection("/odd", STRING, typestore=message_types())
+        for number in range(1, 400, 2):
+            writer.write(connection, number, cdr(number))
+    (file,) = (it for it in (tmp_path / "bag").iterdir() if it.suffix != ".yaml")
+    whole = file.read_bytes()
+    for part in (0.0, 0.3, 0.6, 0.9):
+        at = int(part * len(whole))
+        for damaged in (whole[:at], whole[:at] + bytes(50) + whole[at + 50 :]):
+            file.write_bytes(damaged)
+            found, sentences = read_all(tmp_path / "bag")
+            assert sentences or len(found) == 200
+            assert set(found) <= set(range(1, 400, 2))
+
+
+def read_all(path: Path) -> tuple[list[int], list[str]]:
+    """Stamps, and what was complained about, or the one sentence of a refusal."""
+    sentences: list[str] = []
+    try:
+        bag = open_bag(path)
+        return [it.stamp for it in decoded(bag, {"/odd": STRING}, sentences.append)], sentences
+    except ValueError as error:
+        return [], [str(error)]
 
 
 @pytest.mark.parametrize("content", [b"", b"#ROSBAG V2.0\n", b"\x89MCAP0\r\n"])

@@ -33,7 +33,8 @@ class Take:
     silent: range = range(0)
     """Steps at which the policy says nothing."""
     without: tuple[str, ...] = ()
-    """Topics that fell silent after the first 200 ms."""
+    """Topics that fell silent after `heard_ms`."""
+    heard_ms: int = 200
 
 
 def pose(at: int) -> np.ndarray:
@@ -67,7 +68,9 @@ def said(take: Take, began: int) -> list[tuple[int, str, Any]]:
         spoken.append((at + MS, "/current_pose", pose_stamped(pose(at - began), at)))
         spoken.append((at + 2 * MS, "/gripper/joint_states", gripper(0.04, at)))
     end = began + frames * 1000 * MS // 30 + 100 * MS
-    spoken = [it for it in spoken if it[1] not in take.without or it[0] < began + 200 * MS]
+    spoken = [
+        it for it in spoken if it[1] not in take.without or it[0] < began + take.heard_ms * MS
+    ]
     spoken.append((end, "/instruction", text("")))
     return spoken + ([(end + MS, "/episode", _result(take, end))] if take.ended else [])
 

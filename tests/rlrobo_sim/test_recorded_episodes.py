@@ -67,6 +67,21 @@ def test_an_episode_without_an_end_is_named_and_the_others_are_kept(tmp_path: Pa
     assert all("8 commands for 'the one that was lost' are left out" in it for it in sentences)
 
 
+def test_an_episode_without_its_beginning_is_named(tmp_path: Path) -> None:
+    """As where the oldest files of a long recording were deleted."""
+    bag = record(tmp_path / "bag", Take(without=("/instruction",), heard_ms=-1), Take("later"))
+    shown, (sentence,) = read(bag)
+    assert set(shown.instruction_N) == {"later"}
+    assert f"episode 1 ({Take.instruction!r}) is left out: its instruction is not" in sentence
+
+
+def test_an_episode_of_which_nothing_pairs_is_named(tmp_path: Path) -> None:
+    blind = Take(without=("/current_pose",), heard_ms=-1)
+    shown, (sentence,) = read(record(tmp_path / "bag", Take(success=False), blind))
+    assert shown.success_E.tolist() == [False]
+    assert "8 of the 8 commands of episode 2" in sentence
+
+
 def test_commands_come_at_the_control_rate_at_most(tmp_path: Path) -> None:
     """A person who drives the arm commands with every image."""
     shown, _ = read(record(tmp_path / "bag", Take(every=1, steps=24)))

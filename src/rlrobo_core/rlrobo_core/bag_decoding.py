@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rosbags.serde import SerdeError
 
-from rlrobo_core.bag_reader import Bag
+from rlrobo_core.bag_reader import Bag, Damaged, RawMessage
 from rlrobo_core.definitions import digest, digest_of, message_types
 from rlrobo_core.mcap.format import Channel
 
@@ -41,13 +41,22 @@ def decoded(
     check_topics(bag, wanted)
     for sentence in bag.damage:
         complain(sentence)
-    for topic, stamp, cdr in bag.messages(wanted):
+    for topic, stamp, cdr in _as_far_as_it_goes(bag, wanted, complain):
         try:
             value = read(topic, message_types().deserialize_cdr(cdr, wanted[topic]))
         except MALFORMED as error:
             complain(f"a message of {topic} ({wanted[topic]}) in {bag.path} is malformed: {error}")
             continue
         yield Decoded(topic, stamp, value)
+
+
+def _as_far_as_it_goes(
+    bag: Bag, wanted: Mapping[str, str], complain: Complain
+) -> Iterator[RawMessage]:
+    try:
+        yield from bag.messages(wanted)
+    except Damaged as error:
+        complain(f"{error}; what came before is used")
 
 
 def check_topics(bag: Bag, wanted: Mapping[str, str]) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.metadata import dump_qos_v9
 
 from rlrobo_core.bag_metadata import METADATA_FILE, dump, read_metadata
@@ -49,7 +50,8 @@ class Bag:
     source: Source
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
-        """Of these topics (None: of all), in order of time within each file of the bag."""
+        """Of these topics (None: of all), in order of time within each file of the bag. Damaged
+        where a compressed or SQLite bag cannot be read any further."""
         return self.source.messages(self.channels if topics is None else topics)
 
     def of_type(self, msgtype: str) -> list[Channel]:
@@ -70,6 +72,8 @@ def open_bag(path: Path) -> Bag:
         if not scanned[file].closed:
             count = len(scanned[file].places())
             damage.append(f"{file} is cut off after {count} messages")
+        if torn := scanned[file].torn:
+            damage.append(f"{file} is damaged in {torn} places: messages are missing there")
     if len(scanned) < len(files) and (foreign := _foreign(path)):
         return _bag(path, foreign, ())
     if not scanned:
@@ -116,12 +120,7 @@ class _Scanned:
         return [channel for file in self.files.values() for channel in file.channels.values()]
 
     def counts(self) -> Counter[str]:
-        return Counter(
-            contents.channels[place.channel].topic
-            for contents in self.files.values()
-            for place in contents.places()
-            if place.channel in contents.channels
-        )
+        return sum((contents.counts() for contents in self.files.values()), Counter())
 
     def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
         for path, contents in self.files.items():
@@ -133,12 +132,27 @@ class _Scanned:
                         yield RawMessage(wanted[place.channel], place.stamp, file.read(place.size))
 
 
+class Damaged(ValueError):
+    """A bag that only `rosbags` reads ends before its end."""
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Reader]:
+    try:
+        with Reader(path) as reader:
+            yield reader
+    except Damaged:
+        raise
+    except Exception as error:  # whatever SQLite, zstd or yaml make of damaged bytes
+        raise Damaged(f"{path} is damaged, {type(error).__name__}: {error}") from error
+
+
 def _foreign(path: Path) -> Source | None:
     """What only `rosbags` reads: compressed files, SQLite; None where it cannot either."""
     try:
-        with Reader(path):
+        with _reading(path):
             return _Foreign(path)
-    except (ReaderError, FileNotFoundError, EOFError):
+    except Damaged:
         return None
 
 
@@ -147,21 +161,25 @@ class _Foreign:
     path: Path
 
     def channels(self) -> list[Channel]:
-        with Reader(self.path) as reader:
+        with _reading(self.path) as reader:
             return [
                 Channel(c.topic, c.msgtype, str(c.msgdef.data), c.digest, dump(_qos(c)))
                 for c in reader.connections
             ]
 
     def counts(self) -> Counter[str]:
-        with Reader(self.path) as reader:
+        with _reading(self.path) as reader:
             return Counter({c.topic: c.msgcount for c in reader.connections})
 
     def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
-        with Reader(self.path) as reader:
+        with _reading(self.path) as reader:
             wanted = [c for c in reader.connections if c.topic in topics]
+            left = sum(connection.msgcount for connection in wanted)
             for connection, stamp, cdr in reader.messages(wanted) if wanted else ():
                 yield RawMessage(connection.topic, stamp, bytes(cdr))
+                left -= 1
+            if left > 0:
+                raise Damaged(f"{self.path} lacks {left} of the messages that it promises")
 
 
 def _qos(connection: object) -> list[object]:

@@ -55,8 +55,5 @@ def repair(path: Path) -> list[str]:
 
 def _file(path: Path, contents: Contents) -> FileFacts:
     places = contents.places()
-    counts = {channel.topic: 0 for channel in contents.channels.values()}
-    for place in places:
-        counts[contents.channels[place.channel].topic] += 1
     first, last = (places[0].stamp, places[-1].stamp) if places else (0, 0)
-    return FileFacts(path.name, first, last, counts)
+    return FileFacts(path.name, first, last, contents.counts())

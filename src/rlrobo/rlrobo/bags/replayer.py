@@ -18,12 +18,10 @@ from rlrobo.bags.qos import message_class, to_repeat
 from rlrobo.bags.standing import run_until_told
 from rlrobo_core.bag_decoding import definition_problem
 from rlrobo_core.bag_reader import open_bag
+from rlrobo_core.bag_records import ROLLOUTS
 from rlrobo_core.mcap.format import Channel
 from rlrobo_core.ros import declare_parameters
-from rlrobo_core.types import ActionBatch, ObservationBatch
 
-TRAINING = tuple(f"rlrobo_msgs/msg/{it.__name__}" for it in (ObservationBatch, ActionBatch))
-"""Types that a trainer listens to."""
 PATIENCE_S = 10.0
 """How long a listener may take for what it was sent [s]."""
 DISCOVERY_S = 3.0
@@ -102,7 +100,7 @@ class Replayer(Node):
         self._publisher_of[channel.topic] = self.create_publisher(msg_class, channel.topic, qos)
 
     def _wait_for_trainer(self) -> None:
-        awaited = [c.topic for msgtype in TRAINING for c in self.bag.of_type(msgtype)]
+        awaited = [c.topic for msgtype in ROLLOUTS for c in self.bag.of_type(msgtype)]
         for topic in awaited:
             publisher = self._publisher_of.get(topic)
             while publisher and not publisher.get_subscription_count():

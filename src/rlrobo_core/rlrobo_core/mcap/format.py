@@ -8,6 +8,7 @@ A chunk holds schemas, channels and messages. Stamps are [ns], sizes and offsets
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from struct import Struct, pack
 from typing import NamedTuple
@@ -87,6 +88,8 @@ class Contents:
     chunks: list[ChunkPlace] = field(default_factory=list)
     closed: bool = False
     """The file ends as it should."""
+    torn: int = 0
+    """Chunks whose end does not make sense."""
 
     start: int = len(MAGIC)
     """Where the chunks begin."""
@@ -97,9 +100,14 @@ class Contents:
         return self.chunks[-1].end if self.chunks else self.start
 
     def places(self) -> list[Place]:
-        """The messages in order of time; at the same time, in order of writing."""
-        places = [place for chunk in self.chunks for place in chunk.places]
+        """The messages in order of time; at the same time, in order of writing. Those of channels
+        that were never described are left out: nobody knows what they are."""
+        places = [it for chunk in self.chunks for it in chunk.places if it.channel in self.channels]
         return sorted(places, key=lambda place: place.stamp)
+
+    def counts(self) -> Counter[str]:
+        """Messages of each topic."""
+        return Counter(self.channels[place.channel].topic for place in self.places())
 
 
 def sized(content: bytes) -> bytes:

@@ -94,7 +94,7 @@ def _open_chunk(
     compression, start = _text(view, begin + CHUNK_HEAD.size)
     if compression:
         raise NotReadable(f"{path} is compressed ({compression})")
-    places = []
+    places, stop = [], end
     for opcode, at, stop in records(view, start + calcsize("<Q"), end):
         if opcode == MESSAGE:
             channel, _sequence, stamp, _published = MESSAGE_HEAD.unpack_from(view, at)
@@ -121,6 +121,7 @@ def _open_chunk(
                 about.get("offered_qos_profiles", ""),
             )
             contents.channel_records[number] = bytes(view[at - RECORD.size : stop])
+    contents.torn += stop != end
     contents.chunks.append(ChunkPlace(begin - RECORD.size, end, tuple(places), {}, end))
 
 

@@ -66,9 +66,12 @@ class Track:
         self.stamps.append(stamp)
         self.values.append(value)
 
-    def keep(self, count: int) -> None:
-        """Only the last ones."""
-        del self.stamps[: len(self.stamps) - count], self.values[: len(self.values) - count]
+    def clear(self) -> None:
+        self.stamps.clear()
+        self.values.clear()
+
+    def keep_last(self) -> None:
+        del self.stamps[:-1], self.values[:-1]
 
     def nearest(self, stamp_L: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """i64[L], which value is the nearest, and i64[L], how far it is off [ns]."""
@@ -98,21 +101,26 @@ class Episodes:
     def hear(self, topic: str, stamp: int, value: Any) -> None:
         """A message on one of the topics, as a number, an array or an image."""
         track = self._tracks[topic]
-        track.keep(len(track.stamps) if self._instruction else 0)  # between episodes, one is enough
         track.add(stamp, value)
+        if not self._instruction:  # between episodes
+            track.keep_last()
 
     def begin(self, instruction: str) -> None:
         """The image that the first command answers may have come before."""
         self.close()
         self._instruction = instruction
-        for name, track in self._tracks.items():
-            track.keep(0 if name in (TARGET, GRIPPER_TARGET) else min(1, len(track.stamps)))
+        for track in self._tracks.values():
+            track.keep_last()
+        self._tracks[TARGET].clear()
 
     def end(self, episode: Any) -> Iterator[Trajectory]:
-        """With its result (rlrobo_msgs/Episode); none where nothing was commanded in it."""
-        self._instruction, self._ended = "", self._ended + 1
-        stamp_L, rows = self._steps(f"episode {self._ended} ({episode.instruction!r})")
-        if len(stamp_L):
+        """With its result (rlrobo_msgs/Episode); none where nothing was commanded in it, or where
+        its beginning is not in the bag."""
+        name = f"episode {self._ended + 1} ({episode.instruction!r})"
+        begun, self._instruction, self._ended = self._instruction, "", self._ended + 1
+        if begun != episode.instruction:
+            self.complain(f"{name} is left out: its instruction is not in the bag")
+        elif rows := self._steps(name):
             yield Trajectory(
                 instruction=episode.instruction,
                 image_LC=np.stack([rows[image_topic(it)] for it in self.cameras], axis=1),
@@ -132,13 +140,13 @@ class Episodes:
             )
         self._instruction = ""
 
-    def _steps(self, name: str) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-        """i64[L], the stamps of the control steps [ns], and topic -> [L, …], what belongs there."""
+    def _steps(self, name: str) -> dict[str, NDArray[Any]]:
+        """topic -> [L, …], what belongs to each control step; empty where there is none."""
         period = 1e9 / self.task.control_hz
         stamp_L = np.array(_thinned(self._tracks[TARGET].stamps, EARLY * period), np.int64)
         if not len(stamp_L):
             self.complain(f"{name} is left out: nothing was commanded in it")
-            return stamp_L, {}
+            return {}
         found = {topic: track.nearest(stamp_L) for topic, track in self._tracks.items()}
         near_L = np.ones(len(stamp_L), bool)
         for topic, (_, off_L) in found.items():
@@ -153,8 +161,9 @@ class Episodes:
                 f"the commands of {name} are up to {apart * 1e-9:.2f} s apart, and a control step "
                 f"is {period * 1e-9:.2f} s: what was done between them is not shown"
             )
-        rows = {it: self._tracks[it].take(index_L[near_L]) for it, (index_L, _) in found.items()}
-        return stamp_L[near_L], rows if near_L.any() else {}
+        if not near_L.any():
+            return {}
+        return {it: self._tracks[it].take(index_L[near_L]) for it, (index_L, _) in found.items()}
 
     def _actions(self, rows: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         if ACTION in rows:
