@@ -43,6 +43,10 @@ class Operator(PlainNode):
     def __init__(self, words: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init__("operator", **kwargs)
         self._words = words
+        self._episodes = ActionClient(self, RunEpisode, "run_episode")
+
+    def close(self) -> None:
+        self._episodes.destroy()
 
     def run(self) -> None:
         match self._words:
@@ -84,16 +88,13 @@ class Operator(PlainNode):
 
     def episode(self, instruction: str, max_seconds: float = 0.0) -> RunEpisode.Result:
         """0 s: as long as the episode node says. ValueError where it is refused."""
-        client = ActionClient(self, RunEpisode, "run_episode")
-        if not client.wait_for_server(PATIENCE):
+        if not self._episodes.wait_for_server(PATIENCE):
             raise ValueError("nobody serves run_episode; is real_robot.launch.py running?")
         goal = RunEpisode.Goal(instruction=instruction, max_seconds=max_seconds)
-        handle = self._wait(client.send_goal_async(goal), PATIENCE, "run_episode")
+        handle = self._wait(self._episodes.send_goal_async(goal), PATIENCE, "run_episode")
         if not handle.accepted:
             raise ValueError("the episode was refused: see the log of the node episodes")
-        result = self._wait(handle.get_result_async(), None, "run_episode").result
-        client.destroy()
-        return result
+        return self._wait(handle.get_result_async(), None, "run_episode").result
 
     def trials(self, count: int, max_seconds: float = 0.0) -> SuccessRate:
         """The arm is armed for each and disarmed after it. ValueError where one is refused."""
