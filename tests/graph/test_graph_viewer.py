@@ -273,9 +273,8 @@ def test_a_training_is_shown_as_it_runs(graph) -> None:
     assert onlooker.last["viewer/image"].height == 32
     assert 'name="fer_link0"' in onlooker.last["robot_description"].data
     wait_for(lambda: any(it.ns == "candidates" for it in onlooker.last["viewer/markers"].markers))
-    told = {topic.name: topic.types for topic in look(1.0).topics}
-    for topic, msgtype in messages.PUBLISHED.items():
-        assert told[f"/{topic}"] == (msgtype,)
+    wanted = {f"/{topic}": (msgtype,) for topic, msgtype in messages.PUBLISHED.items()}
+    wait_for(lambda: wanted.items() <= {it.name: it.types for it in look(1.5).topics}.items())
 
 
 def test_a_robot_is_shown_with_its_workspace_and_state(graph) -> None:

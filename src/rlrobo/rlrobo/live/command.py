@@ -19,7 +19,7 @@ def main(given: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "rlrobo graph", description="The nodes and topics that run now, and what is said on them."
     )
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long to listen [s]")
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long to listen [s]")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--all", action="store_true", help="with rosout and parameter events")
     arguments = parser.parse_args(given)
