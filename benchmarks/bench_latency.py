@@ -13,28 +13,19 @@ from __future__ import annotations
 import json
 import os
 import platform
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-os.environ.setdefault(
-    "FASTRTPS_DEFAULT_PROFILES_FILE",
-    str(Path(__file__).resolve().parents[1] / "src/rlrobo/config/fastdds.xml"),
-)
-
 import numpy as np
 import rclpy
 import tyro
+from bench_graph import process  # first: it sets the domain
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from std_msgs.msg import String
@@ -110,16 +101,6 @@ class Audience(Operator):
                 raise ValueError("no target came in 30 s: look at what the nodes say above")
 
 
-@contextmanager
-def process(*command: str) -> Iterator[None]:
-    child = subprocess.Popen([sys.executable, *command])
-    try:
-        yield
-    finally:
-        child.send_signal(signal.SIGINT)
-        child.wait()
-
-
 def measure(options: Options, times: Path) -> tuple[np.ndarray, np.ndarray, float]:
     """(whole latencies, the model's part of them) [ms], and the safety node's jitter [ms]."""
     arm = {"image_size": options.image_size, "camera_hz": options.rate_hz}
@@ -130,7 +111,7 @@ def measure(options: Options, times: Path) -> tuple[np.ndarray, np.ndarray, floa
     with ExitStack() as stack:
         stack.enter_context(process("-m", "rlrobo_robot.mock", "--ros-args", *given))
         stack.enter_context(process("-m", "rlrobo_robot.safety"))
-        stack.enter_context(process(__file__, *serve, f"--serve-policy={times}"))
+        stack.enter_context(process(__file__, *serve, "--serve-policy", str(times)))
         stack.enter_context(spinning(audience))
         time.sleep(5.0)
         audience.demand("arm")
