@@ -22,7 +22,7 @@ from rlrobo_policy.tree import action_logits
 from rlrobo_train.advantages import group_advantages, returns_to_go
 from rlrobo_train.batches import Batch, Weighed
 from rlrobo_train.buffer import RolloutGroup
-from rlrobo_train.loss import LossTerms, policy_loss
+from rlrobo_train.loss import LossTerms
 from rlrobo_train.trainer import Trainer, UpdateConfig
 
 
@@ -59,15 +59,6 @@ class GrpoTrainer(Trainer):
 
     def _loss(self, batch: Batch, temperature: float) -> LossTerms:
         inputs, index_NST = self._inputs(batch)
-        return policy_loss(
-            action_logits(self.model, inputs, index_NST, self.policy.token_V),
-            index_NST,
-            batch.behaviour_NST.to(self.policy.device),
-            batch.advantage_NS.to(self.policy.device),
-            temperature,
-            self.config.clip_low,
-            self.config.clip_high,
-            self.config.entropy_coef,
-            self.config.kl_coef,
-            self._reference_logprobs(inputs, index_NST, temperature),
-        )
+        logits_NSTV = action_logits(self.model, inputs, index_NST, self.policy.token_V)
+        advantage_NS = batch.advantage_NS.to(self.policy.device)
+        return self._surrogate(logits_NSTV, index_NST, inputs, batch, advantage_NS, temperature)

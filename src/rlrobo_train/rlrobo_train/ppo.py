@@ -29,7 +29,7 @@ from rlrobo_policy.tree import action_states, symbol_logits
 from rlrobo_train.advantages import explained_variance, gae
 from rlrobo_train.batches import Batch, Weighed, prompts
 from rlrobo_train.buffer import RolloutGroup, Seen
-from rlrobo_train.loss import LossTerms, policy_loss, value_loss
+from rlrobo_train.loss import LossTerms, value_loss
 from rlrobo_train.trainer import Trainer, UpdateConfig, UpdateStats, mean
 
 
@@ -139,17 +139,13 @@ class PpoTrainer(Trainer):
         advantage_NS = batch.advantage_NS.to(device)
         with torch.set_grad_enabled(not self.warming_up):
             state_NSTH = action_states(self.model, inputs, index_NST, token_V)
-            terms = policy_loss(
+            terms = self._surrogate(
                 symbol_logits(self.model, state_NSTH, token_V),
                 index_NST,
-                batch.behaviour_NST.to(device),
+                inputs,
+                batch,
                 (advantage_NS - self._mean) / (self._std + 1e-8),
                 temperature,
-                self.config.clip_low,
-                self.config.clip_high,
-                self.config.entropy_coef,
-                self.config.kl_coef,
-                self._reference_logprobs(inputs, index_NST, temperature),
                 whole_actions=True,
             )
         value_NS = self.critic(state_NSTH[:, 0, 0], inputs)[:, None].expand_as(advantage_NS)

@@ -24,7 +24,7 @@ from rlrobo_policy.policy import VlmPolicy
 from rlrobo_policy.tree import action_logits, log_softmax
 from rlrobo_train.batches import Batch, Weighed, minibatches, pack
 from rlrobo_train.buffer import RolloutGroup
-from rlrobo_train.loss import LossTerms
+from rlrobo_train.loss import LossTerms, policy_loss
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,31 @@ class Trainer(ABC):
         device = self.policy.device
         inputs = self.policy.encode_prompts(batch.image_NC, batch.text_N).to(device)
         return inputs, torch.from_numpy(self.policy.symbols(batch.token_NST.numpy())).to(device)
+
+    def _surrogate(
+        self,
+        logits_NSTV: torch.Tensor,
+        index_NST: torch.Tensor,
+        inputs: PromptInputs,
+        batch: Batch,
+        advantage_NS: torch.Tensor,
+        temperature: float,
+        whole_actions: bool = False,
+    ) -> LossTerms:
+        """The clipped loss of the batch's actions, with the bounds and weights of the run."""
+        return policy_loss(
+            logits_NSTV,
+            index_NST,
+            batch.behaviour_NST.to(self.policy.device),
+            advantage_NS,
+            temperature,
+            self.config.clip_low,
+            self.config.clip_high,
+            self.config.entropy_coef,
+            self.config.kl_coef,
+            self._reference_logprobs(inputs, index_NST, temperature),
+            whole_actions=whole_actions,
+        )
 
     @torch.no_grad()
     def _reference_logprobs(
