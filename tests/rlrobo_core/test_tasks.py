@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from task_scenes import scene_state
 
-from rlrobo_core.tasks import make_task
+from rlrobo_core.tasks import TASKS, Task, make_task
 from rlrobo_core.tasks.colors import COLORS
 from rlrobo_core.tasks.reach import PANDA_GYM_ORIGIN
 
@@ -103,3 +103,31 @@ def test_what_is_ambiguous_or_unknown_is_refused(name):
         replace(task, distractors=6)
     with pytest.raises(ValueError, match=r"no room.*fewer"):
         replace(task, apart=0.5).sample(np.random.default_rng(0))
+
+
+@dataclass(frozen=True)
+class Endless(Task):
+    """Derives from the protocol and says neither how it starts nor when it is solved."""
+
+    name: str = "endless"
+    hold_width: float = 0.0
+
+
+class Bare:
+    """Has nothing of a task but its name."""
+
+    name = "bare"
+
+
+@pytest.mark.parametrize("kind", [Endless, Bare])
+def test_a_task_that_leaves_out_what_success_is_is_refused(monkeypatch, kind):
+    monkeypatch.setitem(TASKS, kind.__name__, kind)
+    with pytest.raises(ValueError, match=rf"{kind.__name__} is no task yet.*sample.*success") as e:
+        make_task(kind.__name__)
+    assert "name," not in str(e.value)
+
+
+def test_whoever_has_all_members_is_a_task(monkeypatch):
+    kind = type("Derived", (type(make_task("reach")),), {})
+    monkeypatch.setitem(TASKS, "derived", kind)
+    assert make_task("derived").max_steps == make_task("reach").max_steps

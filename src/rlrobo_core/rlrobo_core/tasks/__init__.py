@@ -1,6 +1,6 @@
 """The tasks, by name."""
 
-from rlrobo_core.tasks.base import InitialScene, SceneObject, SceneState, Task
+from rlrobo_core.tasks.base import InitialScene, SceneObject, SceneState, Task, check_members
 from rlrobo_core.tasks.drawer import Drawer
 from rlrobo_core.tasks.flip import Flip
 from rlrobo_core.tasks.pick_and_place import PickAndPlace
@@ -23,12 +23,14 @@ VARIANTS = ("default", "panda_gym")
 
 
 def make_task(name: str, variant: str = "default") -> Task:
-    """The task of that name; ValueError names the choices."""
+    """The task of that name; ValueError names the choices, or what its class leaves undefined."""
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}; choose one of: {', '.join(TASKS)}")
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant {variant!r}; choose one of: {', '.join(VARIANTS)}")
-    return TASKS[name]() if variant == "default" else TASKS[name].panda_gym()
+    task = TASKS[name]() if variant == "default" else TASKS[name].panda_gym()
+    check_members(task)
+    return task
 
 
 __all__ = [

@@ -8,6 +8,7 @@ and LIBERO share one definition of reward and success.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from inspect import getattr_static
 from typing import Literal, Protocol, Self
 
 import numpy as np
@@ -122,3 +123,22 @@ class Task(Protocol):
         ...
 
     def success(self, state: SceneState) -> NDArray[np.bool_]: ...
+
+
+MEMBERS = tuple(name for name in vars(Task) if not name.startswith("_"))
+
+
+def check_members(task: Task) -> None:
+    """ValueError names what the task's class leaves undefined, before anything runs."""
+    kind = type(task)
+    missing = [
+        name
+        for name in MEMBERS
+        # A class that derives from `Task` inherits the empty bodies above.
+        if not hasattr(task, name) or getattr_static(kind, name, None) is vars(Task)[name]
+    ]
+    if missing:
+        raise ValueError(
+            f"{kind.__module__}.{kind.__qualname__} is no task yet: define {', '.join(missing)} "
+            "(rlrobo_core/tasks/base.py says what each is)"
+        )
