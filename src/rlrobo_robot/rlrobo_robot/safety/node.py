@@ -36,6 +36,7 @@ from rlrobo_msgs.msg import ArmStatus  # pyright: ignore[reportAttributeAccessIs
 from rlrobo_robot.refused import Refused
 from rlrobo_robot.safety.config import SafetyConfig
 from rlrobo_robot.safety.machine import ACTIVE, SafetyMachine, State
+from rlrobo_robot.safety.priority import claim_priority
 from rlrobo_robot.safety.targets import StampedPose
 
 PATIENCE = 3.0
@@ -253,4 +254,16 @@ class SafetyNode(PlainNode):
 
 
 def main() -> None:
-    run_and_exit(SafetyNode)
+    scheduling = claim_priority()
+
+    def make() -> SafetyNode:
+        node = SafetyNode()
+        node.facts["scheduling"] = scheduling
+        if scheduling == "ordinary":
+            node.get_logger().warning(
+                "no real-time priority: a busy machine makes this node late; allow it with a line "
+                "'@realtime - rtprio 99' in /etc/security/limits.conf and your user in that group"
+            )
+        return node
+
+    run_and_exit(make)
