@@ -59,6 +59,12 @@ TRAINING = [
     ),
     Argument("curriculum_tau", 0.25, "temperature of a curriculum's draw"),
     Argument("branch_steps", 1, "steps that a branch is followed before the episode goes on"),
+    Argument(
+        "follow",
+        "sampled",
+        "how a branch goes on after its first action; greedy: by the likeliest ones, untrained",
+        choices=("sampled", "greedy"),
+    ),
     GAMMA,
     Argument("gae_lambda", 0.95, "how far ahead an advantage looks before it trusts the critic"),
     Argument(

@@ -71,7 +71,7 @@ def weights(policy: VlmPolicy) -> dict[str, torch.Tensor]:
 def update(policy: VlmPolicy, tmp_path: Path, kl_coef: float = 0.0) -> GrpoTrainer:
     policy.version = 0
     trainer = GrpoTrainer(policy, GrpoConfig(kl_coef=kl_coef), seed=0)
-    trainer.update([group(policy)], branch_steps=None, temperature=1.0, dump=tmp_path)
+    trainer.update([group(policy)], temperature=1.0, dump=tmp_path)
     return trainer
 
 

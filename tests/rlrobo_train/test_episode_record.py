@@ -131,7 +131,7 @@ def test_training_shows_its_worst_and_its_best_with_their_advantages(
     buffer = rollouts(simulator, policy, "train", form, groups=3, size=G)
     groups, branching = buffer.groups(), form == "branch"
     trainer = GrpoTrainer(policy, GrpoConfig(), seed=0)
-    weighed = {g.group_id: trainer.advantages(g, 1 if branching else None) for g in groups}
+    weighed = {g.group_id: trainer.advantages(g) for g in groups}
     shown = shown_of_training(groups, branching)
     told = record(buffer, shown, Reader(policy, TASK, weighed))
     assert told.iteration == 5  # the update that learns from it

@@ -71,10 +71,10 @@ def rollouts(policy: VlmPolicy, simulator: MujocoSimulator, form: Form) -> list[
     return buffer.groups()
 
 
-def update(policy: VlmPolicy, groups: list[RolloutGroup], form: Form, dump: Path) -> UpdateStats:
+def update(policy: VlmPolicy, groups: list[RolloutGroup], dump: Path) -> UpdateStats:
     """All groups in one step: every ratio is of the policy that acted."""
     trainer = GrpoTrainer(policy, GrpoConfig(minibatch_size=10_000), seed=0)
-    return trainer.update(groups, 1 if form == "branch" else None, temperature=1.0, dump=dump)
+    return trainer.update(groups, temperature=1.0, dump=dump)
 
 
 @pytest.mark.parametrize("form", ["trajectory", "branch"])
@@ -86,7 +86,7 @@ def test_the_update_is_on_policy(
     image_NC = np.stack([d.image_C for group in groups for d in group.decisions])
     assert image_NC.shape[1:] == (len(seeing.cameras), 112, 112, 3)
     before = {name: p.detach().clone() for name, p in policy.vlm.model.named_parameters()}
-    stats = update(policy, groups, form, tmp_path)
+    stats = update(policy, groups, tmp_path)
     assert stats["policy/ratio_max"] == pytest.approx(1.0, abs=1e-4)
     assert stats["policy/approx_kl"] < 1e-8
     after = dict(policy.vlm.model.named_parameters())
@@ -98,7 +98,7 @@ def test_other_measurements_would_be_noticed(
 ) -> None:
     policy = seeing.policy()
     groups = [displaced(group) for group in rollouts(policy, simulator, "branch")]
-    off_policy = update(policy, groups, "branch", tmp_path)["policy/approx_kl"] > 1e-4
+    off_policy = update(policy, groups, tmp_path)["policy/approx_kl"] > 1e-4
     assert off_policy == seeing.proprioception
 
 

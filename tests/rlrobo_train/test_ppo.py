@@ -82,12 +82,12 @@ def test_the_policy_stands_still_while_the_critic_warms_up(critic, simulator, tm
     losses = []
     for _ in range(2):
         assert trainer.warming_up
-        losses.append(trainer.update(groups, None, 1.0, tmp_path)["loss/value"])
+        losses.append(trainer.update(groups, 1.0, tmp_path)["loss/value"])
         after = weights(policy)
         assert all(torch.equal(before[name], after[name]) for name in before)
     assert losses[1] < losses[0]
     assert not trainer.warming_up
-    trainer.update(groups, None, 1.0, tmp_path)
+    trainer.update(groups, 1.0, tmp_path)
     after = weights(policy)
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
@@ -99,7 +99,7 @@ def test_a_critic_learns_what_comes_of_what_it_sees(critic, simulator, tmp_path)
     trainer = make_trainer(
         policy, critic=critic, critic_warmup=100, epochs=6, minibatch_size=8, gae_lambda=1.0
     )
-    stats = [trainer.update(groups, None, 1.0, tmp_path) for _ in range(5)]
+    stats = [trainer.update(groups, 1.0, tmp_path) for _ in range(5)]
     assert stats[0]["value/mean"] == 0.0
     assert stats[-1]["value/explained_variance"] > 0.5
 
@@ -108,11 +108,9 @@ def test_the_values_of_learning_are_those_of_weighing(simulator, tmp_path: Path)
     policy = make_policy()
     groups = rollouts(policy, simulator)
     trainer = make_trainer(policy, minibatch_size=10_000, critic_warmup=0)
-    trainer.update(groups, None, 1.0, tmp_path)
-    stats = trainer.update(groups, None, 1.0, tmp_path)
-    advantage_M = np.concatenate(
-        [trainer.advantages(group, None)[group.alive_GL] for group in groups]
-    )
+    trainer.update(groups, 1.0, tmp_path)
+    stats = trainer.update(groups, 1.0, tmp_path)
+    advantage_M = np.concatenate([trainer.advantages(group)[group.alive_GL] for group in groups])
     # One step: the value loss is that of the values that the advantages were made with.
     assert stats["loss/value"] == pytest.approx(0.5 * (advantage_M**2).mean(), rel=1e-3)
     assert stats["policy/ratio_max"] > 1.0
@@ -128,14 +126,14 @@ def test_an_end_that_was_seen_is_what_bootstraps(simulator, tmp_path: Path) -> N
     trainer = make_trainer(policy, gae_lambda=0.0, gamma=0.9)
     with torch.no_grad():
         trainer.critic.head[2].bias.fill_(2.0)
-    trainer.update([*still, replace(still[0], group_id=99, end={})], None, 1.0, tmp_path)
+    trainer.update([*still, replace(still[0], group_id=99, end={})], 1.0, tmp_path)
     for group in still:
-        advantage_L = trainer.advantages(group, None)[0, : int(group.alive_GL.sum())]
+        advantage_L = trainer.advantages(group)[0, : int(group.alive_GL.sum())]
         ended = -2.0 if not group.end else -0.2
         np.testing.assert_allclose(advantage_L[:-1], -0.2, atol=1e-5)
         assert advantage_L[-1] == pytest.approx(ended, abs=1e-5)
     last = int(still[0].alive_GL.sum()) - 1
-    ended = trainer.advantages(replace(still[0], group_id=99), None)
+    ended = trainer.advantages(replace(still[0], group_id=99))
     assert ended[0, last] == pytest.approx(-2.0, abs=1e-5)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Phase = Literal["train", "eval"]
-Form = Literal["trajectory", "branch", "episode"]
+Form = Literal["trajectory", "branch", "probe", "episode"]
 
 HELD_OUT = 2**31
 """Seeds from here upwards are held out: evaluation uses them, training never does."""
@@ -38,6 +38,9 @@ class RolloutRequest:
     form: Form
     """`trajectory`: the members of a group run on by themselves from a common start.
     `branch`: every `branch_steps` steps all members continue from the state of one of them.
+    `probe`: the same, and only their first actions there are drawn; then each takes the most
+    likely ones, so that what tells them apart is that one action. The first parting is at a
+    random step.
     `episode`: as `trajectory`, and what is seen where a rollout is cut off is shown as well."""
     task: str
     seed: int
@@ -52,10 +55,30 @@ class RolloutRequest:
     """Control steps that the members of a branching group are followed by themselves."""
 
     @property
-    def parting_steps(self) -> int | None:
-        """Control steps from one parting of the members to the next; None where they part once,
-        at their common start."""
-        return self.branch_steps if self.form == "branch" else None
+    def branching(self) -> bool:
+        return self.form in ("branch", "probe")
+
+    def first_parting(self, group: int) -> int:
+        """The step before which the members of a group are all in one state. Drawn for each group
+        of a `probe`, so that every step of an episode is probed in some group."""
+        if self.form != "probe":
+            return 0
+        # Not (seed, group), which places the scene, and not (seed, group, n), which draws branches.
+        return int(np.random.default_rng((self.seed, group, 0, 1)).integers(self.branch_steps))
+
+    def parts(self, group: int, step: int) -> bool:
+        """Whether the members of a group are in one state there, and go on by themselves."""
+        since = step - self.first_parting(group)
+        return since >= 0 and since % self.branch_steps == 0 if self.branching else step == 0
+
+    def parted(self, group: int, step: int) -> int:
+        """Where they parted last; 0 before the first time."""
+        since = step - self.first_parting(group)
+        return step - since % self.branch_steps if self.branching and since >= 0 else 0
+
+    def explores(self, group: int, step: int) -> bool:
+        """Whether the actions there are drawn at `temperature`; else the most likely is taken."""
+        return self.form != "probe" or self.parts(group, step)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

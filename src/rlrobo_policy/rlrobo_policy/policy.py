@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -66,10 +66,9 @@ class VlmPolicy:
         index_MT = np.empty((total, tokens), np.int64)
         logprob_MT = np.empty((total, tokens), np.float32)
         first_N = np.cumsum(obs.samples_N) - obs.samples_N
-        for samples in np.unique(obs.samples_N[obs.samples_N > 0]):
-            rows = np.flatnonzero(obs.samples_N == samples)
+        for rows, samples, temperature in alike(batch):
             at_NS = first_N[rows, None] + np.arange(samples)
-            uniform_NST = self._uniform(batch, rows, (len(rows), int(samples), tokens))
+            uniform_NST = self._uniform(batch, rows, (len(rows), samples, tokens))
             inputs = self.encode_prompts(
                 obs.image_NC[rows],
                 self.prompts(
@@ -83,7 +82,7 @@ class VlmPolicy:
                 inputs.to(self.device),
                 self.token_V,
                 torch.from_numpy(uniform_NST).to(self.device),
-                request.temperature,
+                temperature,
             )
             index_MT[at_NS], logprob_MT[at_NS] = index_NST.cpu(), logprob_NST.cpu()
         row_M = obs.row_M
@@ -178,6 +177,19 @@ class VlmPolicy:
         """A checkpoint that `load_policy` and plain `from_pretrained` open."""
         self.vlm.model.save_pretrained(directory)
         self.save_files(directory)
+
+
+def alike(batch: ObservationBatch) -> Iterator[tuple[NDArray[np.intp], int, float]]:
+    """(rows, samples, temperature) of the observations that can be answered in one pass: each
+    asks for as many actions, all of them drawn or none."""
+    obs, request = batch.observations, batch.request
+    ids_N = zip(obs.group_N.tolist(), obs.step_N.tolist(), strict=True)
+    drawn_N = np.array([request.explores(group, step) for group, step in ids_N], dtype=bool)
+    for samples in np.unique(obs.samples_N[obs.samples_N > 0]).tolist():
+        for drawn in (True, False):
+            rows = np.flatnonzero((obs.samples_N == samples) & (drawn_N == drawn))
+            if len(rows):
+                yield rows, samples, request.temperature if drawn else 0.0
 
 
 def shipped_checkpoint(tasks: Sequence[str]) -> Path:

@@ -13,18 +13,26 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_core.shifts import parse_task
 from rlrobo_core.tasks import SceneState, Task
-from rlrobo_core.types import ActionBatch, ObservationBatch, Observations, Outcomes, RolloutRequest
+from rlrobo_core.types import (
+    ActionBatch,
+    Form,
+    ObservationBatch,
+    Observations,
+    Outcomes,
+    RolloutRequest,
+)
 from rlrobo_sim.outcomes import judge, merge_weights, no_outcomes, select
 from rlrobo_sim.simulator import Simulator, UnstableWorlds
 from rlrobo_sim.states import initial_scene, put, take
 
-FORMS = ("trajectory", "branch", "episode")
+FORMS = get_args(Form)
 
 
 @dataclass(slots=True, eq=False)
@@ -38,14 +46,14 @@ class Slot:
     """Members that wait for an action; they are all on the same step."""
     step: int = 0
 
-    def branches(self, request: RolloutRequest) -> bool:
-        """Whether all members are in the same state, after an earlier step."""
-        return request.form == "branch" and self.step % request.branch_steps == 0
+    def parts(self, request: RolloutRequest) -> bool:
+        """Whether all members are in one state and go on from it by themselves."""
+        return request.parts(self.group, self.step)
 
     def rows(self, request: RolloutRequest) -> list[tuple[int, int]]:
         """(first rollout, how many it speaks for) of each observation row: a single row where
         all members are in the same state, else one for each that is running."""
-        if self.step == 0 or self.branches(request):
+        if self.step < request.first_parting(self.group) or self.parts(request):
             return [(0, len(self.worlds_G))]
         return [(int(member), 1) for member in np.flatnonzero(self.running_G)]
 
@@ -144,7 +152,7 @@ class RolloutEngine:
         after = self.simulator.state(worlds_M)
         put(self._state, worlds_M, after)
         outcomes = judge(self.task, self.reward_weights, before, after, answered.observations)
-        if answered.request.form == "branch":
+        if answered.request.branching:
             chosen = [on_path(answered.request, slot) for slot in self._slots]
             outcomes = replace(outcomes, chosen_M=np.concatenate(chosen))
         return self._without(unstable, worlds_M, outcomes) if len(unstable) else outcomes
@@ -170,8 +178,8 @@ class RolloutEngine:
         group ends with it."""
         sources, copies = [], []
         for slot in self._slots:
-            if slot.branches(request):
-                chosen = drawn_branch(request, slot, slot.step - request.branch_steps)
+            if request.branching and slot.parts(request):
+                chosen = drawn_branch(request, slot, slot.step - 1)
                 slot.running_G[:] = slot.running_G[chosen]
                 if slot.running_G.any():
                     sources.append(slot.worlds_G[chosen])
@@ -299,14 +307,13 @@ def accepts(batch: ObservationBatch, actions: ActionBatch) -> bool:
 
 
 def drawn_branch(request: RolloutRequest, slot: Slot, step: int) -> int:
-    """The one member that the group goes on with, of those that part at `step`."""
+    """The one member that the group goes on with, of those that are apart at `step`."""
     # The step counts from 1: numpy pads seeds with zeros, so (seed, group, 0) would repeat
     # the stream of (seed, group) that placed the scene.
-    rng = np.random.default_rng((request.seed, slot.group, step + 1))
+    rng = np.random.default_rng((request.seed, slot.group, request.parted(slot.group, step) + 1))
     return int(rng.integers(len(slot.worlds_G)))
 
 
 def on_path(request: RolloutRequest, slot: Slot) -> NDArray[np.bool_]:
     """bool[running members], which of them the group will have gone on with."""
-    parted = slot.step - slot.step % request.branch_steps
-    return np.flatnonzero(slot.running_G) == drawn_branch(request, slot, parted)
+    return np.flatnonzero(slot.running_G) == drawn_branch(request, slot, slot.step)

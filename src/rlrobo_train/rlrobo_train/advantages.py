@@ -6,6 +6,7 @@ Shape legend: G rollouts of a group, L steps.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,14 @@ Floats = NDArray[np.floating[Any]]
 
 
 def returns_to_go(
-    reward_GL: Floats, gamma: float, branch_steps: int | None = None
+    reward_GL: Floats, gamma: float, partings: Container[int] = (0,)
 ) -> NDArray[np.float64]:
-    """f64[G, L], R_t = r_t + gamma R_{t+1} along each rollout; with `branch_steps`, no further
-    than to the next branching point, after which another member may be the one to go on."""
+    """f64[G, L], R_t = r_t + gamma R_{t+1} along each rollout, no further than to the next
+    step of `partings`, after which another member may be the one to go on."""
     return_GL = np.zeros(reward_GL.shape, np.float64)
     following = np.zeros(len(reward_GL))
     for step in reversed(range(reward_GL.shape[1])):
-        if branch_steps and (step + 1) % branch_steps == 0:
+        if step + 1 in partings:
             following = np.zeros(len(reward_GL))
         following = reward_GL[:, step] + gamma * following
         return_GL[:, step] = following

@@ -39,6 +39,9 @@ class Decision(Seen):
     rollout_S: NDArray[np.int64]
     token_ST: NDArray[np.int64]
     logprob_ST: NDArray[np.float32]
+    explored: bool = True
+    """Whether the actions were drawn; one that was taken for being the most likely does not train.
+    """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +59,8 @@ class RolloutGroup:
     """Fraction of the group's episodes that succeeded (of its one episode in branch form)."""
     terms: dict[str, float]
     """Unweighted reward terms, summed over the path, mean over rollouts."""
+    partings: tuple[int, ...] = (0,)
+    """Steps at which all members were in one state and went on from it by themselves."""
     end: Mapping[int, Seen] = field(default_factory=dict)
     """rollout -> what it saw where the limit of steps cut it off (form `episode`)."""
 
@@ -218,7 +223,7 @@ class RolloutBuffer:
             for key, result in results.items()
             if (result.terminated or result.truncated) and result.chosen
         ]
-        members = 1 if self.request.form == "branch" else self.request.group_size
+        members = 1 if self.request.branching else self.request.group_size
         if len(ended) != members:
             return f"{len(ended)} of {members} rollouts reached their end"
         for step in range(last + 1):
@@ -259,7 +264,7 @@ class RolloutBuffer:
             chosen_GL[rollout, step] = result.chosen
         asked = sorted(self._asked[group].items())
         path = [result for _, result in sorted(results.items()) if result.chosen]
-        episodes = 1 if self.request.form == "branch" else self.request.group_size
+        episodes = 1 if self.request.branching else self.request.group_size
         terms = np.sum([result.terms for result in path], axis=0) / episodes
         return RolloutGroup(
             group_id=group,
@@ -269,6 +274,7 @@ class RolloutBuffer:
             chosen_GL=chosen_GL,
             success=sum(result.success for result in path) / episodes,
             terms=dict(zip(self.term_names, terms.tolist(), strict=True)),
+            partings=tuple(s for s in range(shape[1]) if self.request.parts(group, s)),
             end={rollout: row.seen for (_, rollout), row in asked if not row.samples},
         )
 
@@ -284,6 +290,7 @@ class RolloutBuffer:
             rollout_S=rollout_S,
             token_ST=np.stack([answer.token_T for answer in answers]).astype(np.int64),
             logprob_ST=np.stack([answer.logprob_T for answer in answers]),
+            explored=self.request.explores(group, step),
         )
 
 

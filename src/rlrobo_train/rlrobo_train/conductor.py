@@ -26,7 +26,7 @@ from rlrobo_core.types import (
     RolloutRequest,
 )
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
-from rlrobo_train.config import FORM, TrainConfig
+from rlrobo_train.config import TrainConfig
 from rlrobo_train.episode_record import Reader, record, shown_of_training, write_record
 from rlrobo_train.evaluation import Rates, pooled, summary
 from rlrobo_train.examination import VIDEO_EPISODES, WATCHED_EPISODES, Examination
@@ -165,7 +165,7 @@ class Conductor:
                 request_id=0,
                 iteration=i,
                 phase="train",
-                form=FORM[c.algorithm],
+                form=c.form,
                 task=self.schedule.task_of(i),
                 seed=c.seed,
                 group_ids=tuple(range(first, first + c.groups)),
@@ -241,9 +241,7 @@ class Conductor:
         if self.config.max_policy_lag and not (self._spent(following) or self._judges(following)):
             yield self._ask_rollouts()
         began = time.monotonic()
-        stats = self.trainer.update(
-            groups, request.parting_steps, request.temperature, dump=self.run.path
-        )
+        stats = self.trainer.update(groups, request.temperature, dump=self.run.path)
         self.iteration = following
         yield self._publish_policy()
         seconds["time/update"] = time.monotonic() - began
@@ -346,11 +344,10 @@ class Conductor:
 
     def _record(self, buffer: RolloutBuffer, groups: list[RolloutGroup]) -> None:
         """What two of the iteration's episodes taught, step by step."""
-        parting = buffer.request.parting_steps
-        weighed = {g.group_id: self.trainer.advantages(g, parting) for g in groups}
+        weighed = {g.group_id: self.trainer.advantages(g) for g in groups}
         task = make_tasks(buffer.request.task, self.config.variant)[buffer.request.task]
         reader = Reader(self.trainer.policy, task, weighed)
-        episodes = record(buffer, shown_of_training(groups, parting is not None), reader)
+        episodes = record(buffer, shown_of_training(groups, buffer.request.branching), reader)
         write_record(self.run.path, f"train_{self.iteration:06d}", episodes)
 
     def _log(self, metrics: dict[str, float]) -> None:

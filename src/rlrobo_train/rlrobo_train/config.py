@@ -75,6 +75,9 @@ class TrainConfig(PpoConfig, GrpoConfig):
     branch_steps: int = field(default=1, metadata={"range": (1, 10000)})
     """Steps that every branch is followed before the episode goes on with one of them
     (branch_grpo). The first is cheapest, for the branches share its observation."""
+    follow: Literal["sampled", "greedy"] = "sampled"
+    """How a branch goes on after its first action (branch_grpo). sampled: drawn too, and trained;
+    greedy: by the most likely actions, so that the first is judged by itself."""
     num_envs: int = field(default=256, metadata={"range": (1, 65536)})
     """Environments side by side, a multiple of group_size."""
     group_size: int = field(default=8, metadata={"range": (1, 4096)})
@@ -130,6 +133,13 @@ class TrainConfig(PpoConfig, GrpoConfig):
         if self.mode == "train":
             return ()
         return shift_names(self.shifts or ("all" if len(self.tasks) > 1 else "none"))
+
+    @property
+    def form(self) -> Form:
+        """Of the rollouts that are asked for."""
+        if self.algorithm == "branch_grpo" and self.follow == "greedy":
+            return "probe"
+        return FORM[self.algorithm]
 
     @property
     def members(self) -> int:

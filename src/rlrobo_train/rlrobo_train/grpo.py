@@ -44,17 +44,18 @@ class GrpoTrainer(Trainer):
         super().__init__(policy, config, seed)
         self.grpo = config
 
-    def advantages(self, group: RolloutGroup, branch_steps: int | None) -> NDArray[np.float64]:
-        return_GL = returns_to_go(group.reward_GL, self.grpo.gamma, branch_steps)
+    def advantages(self, group: RolloutGroup) -> NDArray[np.float64]:
+        return_GL = returns_to_go(group.reward_GL, self.grpo.gamma, group.partings)
         return group_advantages(return_GL, group.alive_GL, self.grpo.min_std)
 
-    def _weigh(self, groups: list[RolloutGroup], branch_steps: int | None) -> list[list[Weighed]]:
-        return [self._weigh_group(group, branch_steps) for group in groups]
+    def _weigh(self, groups: list[RolloutGroup]) -> list[list[Weighed]]:
+        return [self._weigh_group(group) for group in groups]
 
-    def _weigh_group(self, group: RolloutGroup, branch_steps: int | None) -> list[Weighed]:
+    def _weigh_group(self, group: RolloutGroup) -> list[Weighed]:
         """The group's decisions, without those where no action was better than another."""
-        advantage_GL = self.advantages(group, branch_steps)
-        rows = [Weighed(d, advantage_GL[d.rollout_S, d.step]) for d in group.decisions]
+        advantage_GL = self.advantages(group)
+        drawn = [decision for decision in group.decisions if decision.explored]
+        rows = [Weighed(d, advantage_GL[d.rollout_S, d.step]) for d in drawn]
         return [row for row in rows if row.advantage_S.any()]
 
     def _loss(self, batch: Batch, temperature: float) -> LossTerms:

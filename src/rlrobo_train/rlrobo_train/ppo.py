@@ -72,11 +72,11 @@ class PpoTrainer(Trainer):
         """Whether the critic alone learns in this update."""
         return self.policy.version < self.ppo.critic_warmup
 
-    def advantages(self, group: RolloutGroup, branch_steps: int | None) -> NDArray[np.float64]:
+    def advantages(self, group: RolloutGroup) -> NDArray[np.float64]:
         """As the last update, which learned from the group, had them."""
         return self._advantages[group.group_id]
 
-    def _weigh(self, groups: list[RolloutGroup], branch_steps: int | None) -> list[list[Weighed]]:
+    def _weigh(self, groups: list[RolloutGroup]) -> list[list[Weighed]]:
         seen = [it for group in groups for it in (*group.decisions, *group.end.values())]
         value = iter(self._judge(seen))
         weighed, self._advantages = [], {}

@@ -71,13 +71,10 @@ class Trainer(ABC):
         )
         self.reference = copy.deepcopy(self.model).eval() if config.kl_coef else None
 
-    def update(
-        self, groups: list[RolloutGroup], branch_steps: int | None, temperature: float, dump: Path
-    ) -> UpdateStats:
-        """One iteration on whole groups, of trajectories (None) or of branches that were followed
-        for so many steps; the policy's version goes up by one even where no group has anything to
-        teach. NotFinite, after saving the batch into `dump`, on NaN."""
-        weighed = self._weigh(groups, branch_steps)
+    def update(self, groups: list[RolloutGroup], temperature: float, dump: Path) -> UpdateStats:
+        """One iteration on whole groups; the policy's version goes up by one even where no group
+        has anything to teach. NotFinite, after saving the batch into `dump`, on NaN."""
+        weighed = self._weigh(groups)
         rows = [row for of_group in weighed for row in of_group]
         rng = np.random.default_rng((self.seed, self.policy.version))
         terms: list[tuple[LossTerms, int]] = []
@@ -101,11 +98,11 @@ class Trainer(ABC):
         """Of them what a resumed run needs besides the policy."""
 
     @abstractmethod
-    def advantages(self, group: RolloutGroup, branch_steps: int | None) -> NDArray[np.float64]:
-        """f64[G, L], what each action of the group is weighed with. `branch_steps` as in update."""
+    def advantages(self, group: RolloutGroup) -> NDArray[np.float64]:
+        """f64[G, L], what each action of the group is weighed with."""
 
     @abstractmethod
-    def _weigh(self, groups: list[RolloutGroup], branch_steps: int | None) -> list[list[Weighed]]:
+    def _weigh(self, groups: list[RolloutGroup]) -> list[list[Weighed]]:
         """Of each group the decisions that teach something."""
 
     @abstractmethod

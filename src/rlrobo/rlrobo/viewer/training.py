@@ -125,7 +125,7 @@ class TrainingWatch:
             rewards = self._rewards_of.setdefault(int(out.rollout_M[m]), [])
             if len(rewards) == late:  # not one that was told before
                 rewards.append(float(out.reward_M[m]))
-        if self._request.form == "branch":
+        if self._request.branching:
             self._chosen = set(out.rollout_M[mine_M & out.chosen_M].tolist())
             self._rollout = min(self._chosen, default=self._rollout)
         for m in np.flatnonzero(mine_M & (out.rollout_M == self._rollout)):
@@ -149,8 +149,7 @@ class TrainingWatch:
         return int(rows[0]) if len(rows) else None
 
     def _parts(self, step: int) -> bool:
-        every = self._request.parting_steps if self._request else None
-        return step == 0 if every is None else step % every == 0
+        return self._request.parts(self._group, step) if self._request else step == 0
 
     def _forget_parting(self, step: int) -> None:
         self._parted = step

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 REAL_TIME = 10
-"""Above all ordinary processes, below a robot driver's loop of 1 kHz (Franka's takes 80 or more)."""
+"""Above all ordinary processes, below a robot driver's loop of 1 kHz (Franka's takes 80)."""
 NICE = -10
 
 
