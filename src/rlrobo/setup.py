@@ -35,9 +35,9 @@ setup(
     entry_points={
         "console_scripts": [
             "rlrobo = rlrobo.command:main",
-            "record = rlrobo.bags.recorder:main",
-            "replay = rlrobo.bags.replayer:main",
-            "view = rlrobo.viewer.node:main",
+            "record = rlrobo.nodes:record",
+            "replay = rlrobo.nodes:replay",
+            "view = rlrobo.nodes:view",
         ]
     },
 )

@@ -90,6 +90,30 @@ def test_a_signal_ends_a_node_in_the_middle_of_a_computation_and_a_second_one_is
     assert (out, err, p.returncode) == ("closed\n", "", 0)
 
 
+IMPORTING = """
+import time
+from rlrobo_core.ros import run_node
+
+def make():
+    print("importing", flush=True)
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:  # as pybind11 does in a module whose import calls Python
+        raise ImportError("KeyboardInterrupt: <EMPTY MESSAGE>")
+
+raise SystemExit(run_node(make))
+"""
+
+
+def test_a_signal_while_a_node_is_made_ends_it_without_a_trace(domain):
+    command = [sys.executable, "-c", IMPORTING]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+        assert p.stdout.readline() == "importing\n"
+        p.send_signal(signal.SIGINT)
+        _out, err = p.communicate(timeout=PATIENCE)
+    assert (err, p.returncode) == ("", 0)
+
+
 BROKEN = """
 import numpy
 from rlrobo_core.ros import RecordNode, run_node

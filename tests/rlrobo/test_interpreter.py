@@ -189,6 +189,18 @@ def test_an_interrupt_ends_all_nodes_even_deaf_ones(bench: Bench, signum: signal
     assert not left_behind(before)
 
 
+def test_an_interrupt_before_a_node_has_begun_leaves_no_trace(bench: Bench) -> None:
+    """What it imports takes long, and Python prints a trace of a SIGINT wherever it is."""
+    bench.executable("slow", SPIN)
+    slow = bench.folder / "lib/bench/slow"
+    slow.write_text(slow.read_text().replace("import signal", "import time; time.sleep(600) #", 1))
+    launcher = bench.launch('Node(package="bench", executable="slow"),')
+    read_until(launcher, "process started")
+    launcher.send_signal(signal.SIGINT)
+    output = rest(launcher)
+    assert "ended before it began" in output and "Traceback" not in output
+
+
 def test_the_launch_ends_with_the_exit_code_of_the_node_that_shuts_it_down(bench: Bench) -> None:
     bench.executable("spin", SPIN)
     bench.executable("fail", "sys.exit(7)")

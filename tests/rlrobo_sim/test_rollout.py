@@ -12,7 +12,7 @@ import pytest
 
 from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import Reach
-from rlrobo_core.types import ActionBatch, Form, ObservationBatch, RolloutRequest
+from rlrobo_core.types import FILMED, ActionBatch, Form, ObservationBatch, RolloutRequest
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 
@@ -285,6 +285,20 @@ def test_evaluation_gives_each_world_an_episode_of_its_own(simulator):
         ].tolist()
     ]
     assert sorted(ended) == list(groups)
+
+
+def test_of_the_first_episodes_of_an_evaluation_the_end_is_seen_for_the_film(simulator):
+    groups = tuple(range(FILMED + 2))
+    engine = RolloutEngine(simulator, TASK, GROUP)
+    batches = serve(engine, request(groups=groups, group_size=1, phase="eval", temperature=0.0))
+    ends, last = {}, {}
+    for batch in batches:
+        it, out = batch.observations, batch.outcomes
+        seen = zip(it.group_N.tolist(), it.step_N.tolist(), it.samples_N, strict=True)
+        ends |= {group: step for group, step, samples in seen if samples == 0}
+        over = out.terminated_M | out.truncated_M
+        last |= dict(zip(out.group_M[over].tolist(), out.step_M[over].tolist(), strict=True))
+    assert ends == {group: last[group] + 1 for group in groups[:FILMED]}
 
 
 def test_a_new_request_replaces_one_in_progress(simulator):

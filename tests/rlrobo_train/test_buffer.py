@@ -278,6 +278,23 @@ def test_a_missing_answer_is_named(dialogue: Dialogue) -> None:
         assert f"step {int(late.step_M[late.group_M == group][0])} is missing" in problem
 
 
+def test_a_group_that_was_answered_in_two_ways_is_dropped(dialogue: Dialogue) -> None:
+    """By a policy that died and was started again with newer weights: the simulation may have
+    followed either answer."""
+    index = next(i for i, it in enumerate(dialogue.messages) if isinstance(it, ActionBatch))
+    said = dialogue.messages[index]
+    assert isinstance(said, ActionBatch)
+    again = replace(said, policy_version=5, token_MT=said.token_MT.copy())
+    again.token_MT[0, 0] += 1
+    for both in ([said, again], [again, said]):
+        messages = [*dialogue.messages[:index], *both, *dialogue.messages[index + 1 :]]
+        buffer = heard(dialogue.request, messages)
+        group, rollout, step = id_of(said, 0)
+        named = f"two different actions were given for rollout {rollout}, step {step}"
+        assert buffer.dropped() == {group: named} and not buffer.complete
+        assert [it.group_id for it in buffer.groups()] == [it for it in GROUPS if it != group]
+
+
 def test_nothing_heard_drops_every_group() -> None:
     request = RolloutRequest(1, 0, "train", "branch", TASK.name, 0, GROUPS, G, 0, 1.0)
     buffer = RolloutBuffer(request)

@@ -4,6 +4,7 @@ model, both forms, without ROS."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 
 from rlrobo_core.tasks import make_task
 from rlrobo_core.types import PolicyUpdate
-from rlrobo_policy.policy import load_policy
+from rlrobo_policy.policy import load_policy, shipped_checkpoint
 from rlrobo_policy.spec import PolicySpec
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
@@ -61,13 +62,24 @@ def curve(run: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if not k.startswith(timed)} for row in rows]
 
 
-@pytest.mark.parametrize("algorithm", ["branch_grpo", "grpo"])
-def test_resumed_run_has_the_same_curve_and_weights(tmp_path: Path, algorithm: str) -> None:
-    whole = train(small(tmp_path / "whole", 3, algorithm=algorithm))
-    parts = train(small(tmp_path / "parts", 2, algorithm=algorithm))
+ADAPTER = {"checkpoint": str(shipped_checkpoint(["reach"])), "lora_rank": 2, "kl_coef": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("options", "file"),
+    [
+        ({"algorithm": "branch_grpo"}, "model.safetensors"),
+        ({"algorithm": "grpo", **ADAPTER}, "adapter_model.safetensors"),
+    ],
+)
+def test_resumed_run_has_the_same_curve_and_weights(
+    tmp_path: Path, options: dict[str, Any], file: str
+) -> None:
+    whole = train(small(tmp_path / "whole", 3, **options))
+    parts = train(small(tmp_path / "parts", 2, **options))
     train(TrainConfig(resume=str(parts), iterations=3, minutes=0.0))
     assert curve(parts) == curve(whole)
-    last = "checkpoints/000003/model.safetensors"
+    last = f"checkpoints/000003/{file}"
     a, b = load_file(whole / last), load_file(parts / last)
     assert all(torch.equal(a[name], b[name]) for name in a)
 

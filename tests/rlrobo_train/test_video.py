@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rlrobo_train.buffer import Decision, RolloutGroup, Seen
+from rlrobo_train.examination import film
 from rlrobo_train.video import BACKGROUND, FAILURE, SUCCESS, Episode, write_video
 
 TILE = 64
@@ -116,3 +118,20 @@ def test_a_film_that_cannot_be_written_does_not_end_the_run(
     assert write_video(path, [gray(2, True)], FPS, TILE) is None
     assert str(path) in caplog.text
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_film_ends_with_what_was_seen_after_the_last_step() -> None:
+    """In which success happens."""
+    frames = [np.full((2, 8, 8, 3), level, np.uint8) for level in range(3)]
+    seen = [Seen(it, "reach the green ball", np.zeros(7, np.float32), 0.0) for it in frames]
+    token_ST, logprob_ST = np.zeros((1, 3), np.int64), np.zeros((1, 3), np.float32)
+    decisions = tuple(
+        Decision(
+            it.image_C, it.instruction, it.ee_pose, 0.0, t, np.zeros(1, int), token_ST, logprob_ST
+        )
+        for t, it in enumerate(seen[:2])
+    )
+    did = np.ones((1, 2), bool)
+    group = RolloutGroup(0, decisions, did * np.float32(0), did, did, 1.0, {}, {0: seen[2]})
+    episode = film(group)
+    assert episode.success and episode.frames[:, 0, 0, 0].tolist() == [0, 1, 2]

@@ -334,11 +334,16 @@ def run_node(make: Callable[[], PlainNode], args: list[str] | None = None) -> in
     to end by SIGINT or SIGTERM, 2 after an error of the user's, in one line on stderr.
 
     The signal interrupts the main thread (KeyboardInterrupt) wherever it is, in the middle of a
-    computation too; from then on signals are ignored, so that closing is not torn.
+    computation too; from then on signals are ignored, so that closing is not torn. A node that
+    breaks as it is made is then no bug: a module in C whose import is interrupted (torch) says
+    ImportError instead.
     """
     node: PlainNode | None = None
+    interrupted = False
 
     def interrupt(number: int, _frame: object) -> None:
+        nonlocal interrupted
+        interrupted = True
         ignore_signals()
         if node:
             node.stop()  # should the KeyboardInterrupt be swallowed on its way
@@ -359,8 +364,10 @@ def run_node(make: Callable[[], PlainNode], args: list[str] | None = None) -> in
                 node.destroy_node()
     except KeyboardInterrupt:
         return 0
-    except ValueError as error:
-        if not is_ours(error):
+    except Exception as error:
+        if interrupted and node is None:
+            return 0
+        if not (isinstance(error, ValueError) and is_ours(error)):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2

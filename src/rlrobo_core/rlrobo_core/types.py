@@ -25,6 +25,9 @@ Form = Literal["trajectory", "branch", "probe", "episode"]
 HELD_OUT = 2**31
 """Seeds from here upwards are held out: evaluation uses them, training never does."""
 
+FILMED = 9
+"""Of an evaluation's first groups the end is seen too, which its film shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class RolloutRequest:
@@ -86,9 +89,9 @@ class Observations:
     """N camera observations. Row n speaks for the `samples_N[n]` rollouts
     `rollout_N[n], rollout_N[n] + 1, …` of its group, which are in the same state there
     (at a common start, or at a branching point), so that it is rendered and encoded once.
-    A row with `samples_N[n]` 0 asks for no action: it is what a rollout that was cut off by the
-    limit of steps (truncated) sees after its last one, with which a critic says what was still
-    to come (form `episode`)."""
+    A row with `samples_N[n]` 0 asks for no action: it is what a rollout sees after its last
+    step. Of one that was cut off by the limit of steps (truncated) a critic says with it what
+    was still to come (form `episode`); of an evaluation it ends the film (`FILMED`)."""
 
     image_NC: NDArray[np.uint8]
     """u8[N, C, H, W, 3], RGB."""

@@ -78,6 +78,7 @@ class Critic(nn.Module):
         with safe_open(path, "pt") as file:
             there = json.loads((file.metadata() or {}).get("spec", "{}"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        there.setdefault("base", "")  # files that are older than adapters' fingerprints lack it
         here = json.loads(json.dumps(self.spec))
         differences = [
             f"{name} is {there.get(name)!r} there and {here[name]!r} here"

@@ -1,13 +1,16 @@
 """Low-rank adaptation: the base model is frozen, small matrices beside its projections learn.
 
 LoRA (arXiv 2106.09685) through peft. What trains, is published and is saved is then the adapter
-alone; a checkpoint names the base model that it belongs to.
+alone; a checkpoint names the base model that it belongs to, and both carry its fingerprint: an
+adapter fits every model of the same shape and makes sense beside one.
 """
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 TARGETS = (
@@ -15,6 +18,8 @@ TARGETS = (
     r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
 )
 """Attention and MLP projections of the language model; the vision tower has names like these."""
+AT_ONCE = 2**24
+"""Values of a base that are looked at together: bounds memory."""
 
 
 def train_adapter(model: Qwen2_5_VLForConditionalGeneration, name: str, rank: int) -> None:
@@ -32,6 +37,20 @@ def train_adapter(model: Qwen2_5_VLForConditionalGeneration, name: str, rank: in
             parameter.requires_grad_(".lora_" in parameter_name)
     elif rank:
         _add_adapter(model, name, rank)
+
+
+def fingerprint(model: Qwen2_5_VLForConditionalGeneration) -> str:
+    """By which a base is known again: "" where nothing is frozen, else a hash over names, shapes
+    and values of what is. The same on every device: values count as the bfloat16 that they round
+    to, and their bits are summed as whole numbers, exact in any order."""
+    digest = hashlib.sha256()
+    frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
+    for name, parameter in frozen.items():
+        flat = parameter.detach().flatten()
+        bits = (part.to(torch.bfloat16).view(torch.int16) for part in flat.split(AT_ONCE))
+        sums = sum(int(part.sum(dtype=torch.int64)) for part in bits)
+        digest.update(f"{name} {tuple(parameter.shape)} {sums}\n".encode())
+    return digest.hexdigest()[:16] if frozen else ""
 
 
 def _add_adapter(model: Qwen2_5_VLForConditionalGeneration, name: str, rank: int) -> None:

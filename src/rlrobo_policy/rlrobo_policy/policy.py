@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from rlrobo_core.task_set import task_names
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_policy.inputs import PromptEncoder
-from rlrobo_policy.lora import train_adapter
+from rlrobo_policy.lora import fingerprint, train_adapter
 from rlrobo_policy.spec import PolicySpec
 from rlrobo_policy.tree import sample_actions
 from rlrobo_policy.vlm import Vlm, load_vlm
@@ -154,6 +155,7 @@ class VlmPolicy:
             ) from error
         if spec:
             self.spec.check(PolicySpec.from_json(spec), update.path)
+            self.spec.check_base(PolicySpec.from_json(spec), update.path)
         trained = {n: p for n, p in self.vlm.model.named_parameters() if p.requires_grad}
         if set(weights) != set(trained):
             odd = sorted(set(weights) ^ set(trained))[:3]
@@ -237,4 +239,7 @@ def load_policy(
         spec.check(saved, model)
     vlm = load_vlm(model, device)
     train_adapter(vlm.model, model, lora_rank)
+    spec = replace(spec, base=fingerprint(vlm.model))
+    if saved:
+        spec.check_base(saved, model)
     return VlmPolicy(vlm, task, spec, seed, others)

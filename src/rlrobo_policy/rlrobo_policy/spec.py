@@ -27,6 +27,8 @@ class PolicySpec:
     proprioception: bool = False
     """Whether the prompt tells where the gripper is and how far it is open. Files that are older
     than the choice lack it."""
+    base: str = ""
+    """Of an adapter: the fingerprint of the model that it was trained on (lora.py)."""
 
     @staticmethod
     def of(
@@ -72,7 +74,8 @@ class PolicySpec:
             f"{field.name} is {getattr(checkpoint, field.name)!r} there and "
             f"{getattr(self, field.name)!r} here"
             for field in fields(self)
-            if getattr(checkpoint, field.name) != getattr(self, field.name)
+            if field.name != "base"
+            and getattr(checkpoint, field.name) != getattr(self, field.name)
             and not (field.name == "action_dims" and self._begins(checkpoint))
         ]
         if differences:
@@ -80,6 +83,15 @@ class PolicySpec:
                 f"the checkpoint {path} is of another observation or action space: "
                 f"{'; '.join(differences)}. Choose the arguments it was trained with, or another "
                 "checkpoint"
+            )
+
+    def check_base(self, checkpoint: PolicySpec, path: str) -> None:
+        """ValueError where both are adapters, of different models. Older files do not say."""
+        if self.base and checkpoint.base and self.base != checkpoint.base:
+            raise ValueError(
+                f"{path} is an adapter of another base model: of {checkpoint.base}, and the one "
+                f"here is {self.base}. Its weights were changed or exchanged since: put back those "
+                "that the adapter was trained on, or start a new run from what is there now"
             )
 
     def _begins(self, checkpoint: PolicySpec) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,12 @@ class Vlm:
         self.save_processor(directory)
 
 
+def base_of(name: str) -> str:
+    """The model that the adapter in this directory was trained on; "" where it holds none."""
+    file = Path(name) / "adapter_config.json"
+    return json.loads(file.read_text())["base_model_name_or_path"] if file.is_file() else ""
+
+
 def load_vlm(name: str, device: str = "cpu", dtype: torch.dtype | None = None) -> Vlm:
     """The model `name`: "tiny" (random weights, made in code), a directory, or a Hugging Face
     id such as Qwen/Qwen2.5-VL-3B-Instruct. `dtype` defaults to bfloat16 on CUDA, else float32.
@@ -58,6 +65,11 @@ def load_vlm(name: str, device: str = "cpu", dtype: torch.dtype | None = None) -
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(name)
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(name, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
+        if base := base_of(name):
+            raise ValueError(
+                f"{name} is an adapter and its base model {base} does not load: put that back "
+                f"there, or name another checkpoint ({error})"
+            ) from error
         raise ValueError(
             f"cannot load the model {name!r}: choose 'tiny', a checkpoint directory, or a "
             f"Hugging Face id of a Qwen2.5-VL such as Qwen/Qwen2.5-VL-3B-Instruct ({error})"

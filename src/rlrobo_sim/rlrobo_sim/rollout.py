@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rlrobo_core.shifts import parse_task
 from rlrobo_core.tasks import SceneState, Task
 from rlrobo_core.types import (
+    FILMED,
     ActionBatch,
     Form,
     ObservationBatch,
@@ -119,7 +120,7 @@ class RolloutEngine:
         if self._slots:
             self._leave_out_finished(outcomes)
             self._go_on_with_chosen(request)
-        ends = self._observe(self._cut_off(outcomes) if request.form == "episode" else [])
+        ends = self._observe(self._ends(request, outcomes))
         self._slots = [slot for slot in self._slots if slot.running_G.any()]
         self._open(request, [slot.worlds_G for slot in slots if slot not in self._slots])
         return self._ask(request, outcomes, ends)
@@ -194,7 +195,7 @@ class RolloutEngine:
     def _ask(
         self, request: RolloutRequest, outcomes: Outcomes, ends: tuple[Observations, float]
     ) -> ObservationBatch:
-        """`ends`: what the rollouts that were cut off see, and how long rendering it took [s]."""
+        """`ends`: what rollouts see after their last step, and how long rendering took [s]."""
         rows = [(slot, *row) for slot in self._slots for row in slot.rows(request)]
         waiting, render_s = self._observe(rows)
         self.pending = ObservationBatch(
@@ -208,12 +209,20 @@ class RolloutEngine:
         self._sequence += 1
         return self.pending
 
-    def _cut_off(self, outcomes: Outcomes) -> list[Row]:
-        """Of the rollouts that this step cut off, still in their worlds: they ask for nothing."""
+    def _ends(self, request: RolloutRequest, outcomes: Outcomes) -> list[Row]:
+        """Rollouts that ended with this step, still in their worlds, whose end is to be seen:
+        they ask for nothing."""
+        over_M = outcomes.truncated_M & (request.form == "episode")
+        if request.phase == "eval":
+            filmed_M = np.isin(outcomes.group_M, request.group_ids[:FILMED])
+            over_M |= filmed_M & (outcomes.terminated_M | outcomes.truncated_M)
         slots = {slot.group: slot for slot in self._slots}
         ids_M = zip(outcomes.group_M.tolist(), outcomes.rollout_M.tolist(), strict=True)
-        cut = zip(ids_M, outcomes.truncated_M, strict=True)
-        return [(slots[group], rollout, 0) for (group, rollout), truncated in cut if truncated]
+        return [
+            (slots[group], rollout, 0)
+            for (group, rollout), over in zip(ids_M, over_M, strict=True)
+            if over
+        ]
 
     def _observe(self, rows: Sequence[Row]) -> tuple[Observations, float]:
         """What is seen in these rows, and how long rendering it took [s]."""

@@ -21,7 +21,7 @@ from rlrobo_train.grpo import GrpoTrainer
 from rlrobo_train.ppo import PpoConfig, PpoTrainer
 from rlrobo_train.replayed import BagReading, Listener
 from rlrobo_train.run import RunDirectory
-from rlrobo_train.trainer import Trainer
+from rlrobo_train.trainer import Trainer, trained_weights
 from rlrobo_train.warm_start import WarmStartConfig, warm_start
 
 BUDGET = ("minutes", "iterations", "resume", "stall_s", "device")
@@ -153,6 +153,8 @@ def _resumed(config: TrainConfig) -> Conductor:
         policy.version = state["iteration"]
         trainer = _trainer(config, policy)
         trainer.load_files(checkpoint.path)
+        if trainer.reference is not None:
+            trainer.reference = trained_weights(_load(config, str(run.first_checkpoint().path)))
         trainer.optimizer.load_state_dict(state["optimizer"])
         before = _rates(state["before"], config)
         conductor = Conductor(config, trainer, run, state["iteration"], before)

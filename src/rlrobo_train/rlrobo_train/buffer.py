@@ -141,6 +141,9 @@ class RolloutBuffer:
     versions: set[int] = field(default_factory=set)
     _asked: dict[int, dict[tuple[int, int], _Asked]] = field(default_factory=dict)
     _answers: dict[Key, _Answer] = field(default_factory=dict)
+    _contradicted: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """group -> (rollout, step) that was answered twice, with different actions: a policy that was
+    started again with newer weights (max_policy_lag). Nobody knows which one was followed."""
     _results: dict[int, dict[tuple[int, int], Result]] = field(default_factory=dict)
 
     def add_observations(self, batch: ObservationBatch) -> None:
@@ -199,9 +202,10 @@ class RolloutBuffer:
         self.versions.add(batch.policy_version)
         for m in range(len(batch)):
             key = (int(batch.group_M[m]), int(batch.rollout_M[m]), int(batch.step_M[m]))
-            self._answers.setdefault(
-                key, _Answer(batch.token_MT[m], batch.logprob_MT[m], batch.policy_version)
-            )
+            answer = _Answer(batch.token_MT[m], batch.logprob_MT[m], batch.policy_version)
+            first = self._answers.setdefault(key, answer)
+            if not np.array_equal(first.token_T, answer.token_T):
+                self._contradicted.setdefault(key[0], key[1:])
 
     @property
     def complete(self) -> bool:
@@ -214,6 +218,9 @@ class RolloutBuffer:
         return {group: problem for group, problem in problems.items() if problem}
 
     def _problem(self, group: int) -> str:
+        if group in self._contradicted:
+            rollout, step = self._contradicted[group]
+            return f"two different actions were given for rollout {rollout}, step {step}"
         asked, results = self._asked.get(group, {}), self._results.get(group, {})
         if not results:
             return "no outcome came"

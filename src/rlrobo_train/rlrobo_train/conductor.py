@@ -20,6 +20,7 @@ import numpy as np
 
 from rlrobo_core.task_set import make_tasks
 from rlrobo_core.types import (
+    FILMED,
     ActionBatch,
     ObservationBatch,
     PolicyUpdate,
@@ -29,7 +30,7 @@ from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.episode_record import Reader, record, shown_of_training, write_record
 from rlrobo_train.evaluation import Rates, pooled, summary
-from rlrobo_train.examination import VIDEO_EPISODES, WATCHED_EPISODES, Examination
+from rlrobo_train.examination import WATCHED_EPISODES, Examination
 from rlrobo_train.progress import Progress, final_line
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.schedule import Schedule
@@ -187,7 +188,7 @@ class Conductor:
         if request.phase == "train":
             self._buffer = RolloutBuffer(request)
         else:
-            self._buffer = RolloutBuffer(request, VIDEO_EPISODES, WATCHED_EPISODES)
+            self._buffer = RolloutBuffer(request, FILMED, WATCHED_EPISODES)
         self._render_s = self._decode_s = 0.0
         self._began = time.monotonic()
         return request

@@ -9,7 +9,7 @@ import numpy as np
 
 from rlrobo_core.shifts import NO_SHIFT, applies, parse_task, request_name
 from rlrobo_core.task_set import make_tasks
-from rlrobo_core.types import HELD_OUT, RolloutRequest
+from rlrobo_core.types import FILMED, HELD_OUT, RolloutRequest
 from rlrobo_policy.policy import VlmPolicy
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
 from rlrobo_train.config import TrainConfig
@@ -19,7 +19,6 @@ from rlrobo_train.run import RunDirectory
 from rlrobo_train.suite import print_suite, write_suite
 from rlrobo_train.video import Episode, write_video
 
-VIDEO_EPISODES = 9
 WATCHED_EPISODES = 200
 """Episodes after those of which something is seen where they fail."""
 
@@ -80,7 +79,9 @@ class Examination:
         episodes = record(buffer, shown_of_evaluation(groups), Reader(self._policy, task))
         write_record(self._run.path, file, episodes)
         frames_per_s = round(task.control_hz)
-        films = [film(group) for group in groups[:VIDEO_EPISODES]]
+        films = [
+            film(group) for group in groups if group.group_id in buffer.request.group_ids[:FILMED]
+        ]
         write_video(self._run.path / f"{file}.mp4", films, frames_per_s)
         return f"{name}: success {result.success}" if len(self._names) > 1 else ""
 
@@ -119,6 +120,7 @@ class Examination:
 
 
 def film(group: RolloutGroup) -> Episode:
-    """What the first camera saw of one evaluation episode."""
-    frames = np.stack([decision.image_C[0] for decision in group.decisions])
+    """What the first camera saw of one evaluation episode, its end included."""
+    seen = [*group.decisions, *group.end.values()]
+    frames = np.stack([it.image_C[0] for it in seen])
     return Episode(frames, bool(group.success), group.decisions[0].instruction)

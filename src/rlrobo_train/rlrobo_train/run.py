@@ -34,6 +34,7 @@ from rlrobo_train.checkpoint import (
     Checkpoint,
     checkpoint_paths,
     latest_checkpoint,
+    open_checkpoint,
     prune_checkpoints,
     prune_weights,
     publish_weights,
@@ -142,6 +143,10 @@ class RunDirectory:
     def latest_checkpoint(self) -> Checkpoint | None:
         """The newest valid one; a warning names those that are passed over."""
         return latest_checkpoint(self.path / "checkpoints")
+
+    def first_checkpoint(self) -> Checkpoint:
+        """The policy that the run began with. ValueError where it is not whole."""
+        return open_checkpoint(checkpoint_paths(self.path / "checkpoints")[0])
 
     def publish_weights(self, version: int, model: nn.Module, spec: str = "") -> Path:
         """See `checkpoint.publish_weights`; the last three stay."""

@@ -8,8 +8,9 @@ What an advantage and a loss are is said in `grpo.py` and `ppo.py`.
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ class Trainer(ABC):
         self.optimizer = torch.optim.AdamW(
             self._parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self.reference = copy.deepcopy(self.model).eval() if config.kl_coef else None
+        self.reference = trained_weights(policy) if config.kl_coef else None
+        """What trains (of an adapter: it alone) as it was when the run began, at kl_coef > 0."""
 
     def update(self, groups: list[RolloutGroup], temperature: float, dump: Path) -> UpdateStats:
         """One iteration on whole groups; the policy's version goes up by one even where no group
@@ -175,7 +177,8 @@ class Trainer(ABC):
         """f32[N, S, T], of the policy that the run started from; None where nobody asks."""
         if self.reference is None:
             return None
-        logits = action_logits(self.reference, inputs, index_NST, self.policy.token_V)
+        with exchanged(self.policy, self.reference):
+            logits = action_logits(self.model, inputs, index_NST, self.policy.token_V)
         return log_softmax(logits, temperature).gather(-1, index_NST[..., None])[..., 0]
 
     def _not_finite(self, batch: Batch, dump: Path) -> NotFinite:
@@ -208,6 +211,27 @@ class Trainer(ABC):
             "optim/lr": self.config.learning_rate,
             "optim/grad_norm": float(np.mean(norms)) if norms else 0.0,
         }
+
+
+def trained_weights(policy: VlmPolicy) -> dict[str, torch.Tensor]:
+    """A copy of what trains, by name."""
+    named = policy.vlm.model.named_parameters()
+    return {name: p.detach().clone() for name, p in named if p.requires_grad}
+
+
+@contextmanager
+def exchanged(policy: VlmPolicy, weights: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Meanwhile the model has these weights, of `trained_weights`. Nothing is copied, and what is
+    to be differentiated finds its own again afterwards."""
+    trained = {name: p for name, p in policy.vlm.model.named_parameters() if name in weights}
+    own = {name: parameter.data for name, parameter in trained.items()}
+    try:
+        for name, parameter in trained.items():
+            parameter.data = weights[name]
+        yield
+    finally:
+        for name, parameter in trained.items():
+            parameter.data = own[name]
 
 
 def mean(terms: list[tuple[LossTerms, int]], name: str) -> float:

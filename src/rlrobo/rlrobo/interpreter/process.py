@@ -30,6 +30,8 @@ from rlrobo.interpreter.names import (
 PR_SET_PDEATHSIG = 1
 """linux/prctl.h: the signal that a process gets when its parent dies."""
 libc = ctypes.CDLL(None)
+YOUNG_S = 2.0
+"""Within this time a node may not look after signals itself yet [s]."""
 
 
 def executable_path(node: Node) -> Path:
@@ -99,6 +101,7 @@ class Process:
         self._command = command
         self._env = env
         self._popen: subprocess.Popen[str] | None = None
+        self._started = -math.inf
         self._reader: threading.Thread | None = None
         self._due: list[tuple[float, Callable[[], None]]] = []
         """What is still to be done with it, and when on the monotonic clock."""
@@ -127,7 +130,7 @@ class Process:
             start_new_session=True,
             preexec_fn=_prepare_child,
         )
-        self.pid = self._popen.pid
+        self.pid, self._started = self._popen.pid, time.monotonic()
         self._reader = threading.Thread(target=self._print, args=(self._popen.stdout,))
         self._reader.start()
         self.say(f"process started with pid [{self.pid}]")
@@ -136,10 +139,12 @@ class Process:
         self._due = [(time.monotonic() + self.node.respawn_delay, self.start)]
 
     def end(self) -> None:
-        """SIGINT now, SIGTERM and SIGKILL when the node's own timeouts have passed."""
+        """SIGINT now, SIGTERM and SIGKILL when the node's own timeouts have passed. SIGTERM at once
+        to one that has just begun: of a SIGINT Python prints a trace wherever it is."""
         self._due.clear()
         if self._popen is not None:
-            self._popen.send_signal(signal.SIGINT)
+            young = time.monotonic() < self._started + YOUNG_S
+            self._popen.send_signal(signal.SIGTERM if young else signal.SIGINT)
             terminate = time.monotonic() + float(self.node.sigterm_timeout)
             kill = terminate + float(self.node.sigkill_timeout)
             self._due = [(terminate, self._popen.terminate), (kill, self.kill)]

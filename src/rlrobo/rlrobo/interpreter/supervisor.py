@@ -122,7 +122,10 @@ class Supervisor:
         code = process.reap()
         if code is not None:
             remove_abandoned(segments() - self._others_segments)
-            process.say("finished cleanly" if code == 0 else f"died, exit code {code}")
+            if self.ending and code == -signal.SIGTERM:
+                process.say("ended before it began")
+            else:
+                process.say("finished cleanly" if code == 0 else f"died, exit code {code}")
             if not self.ending:
                 self._after_exit(process, code)
         process.do_what_is_due()
