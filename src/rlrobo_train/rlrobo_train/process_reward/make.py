@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -203,7 +203,7 @@ def _lesson(
 
 def measure(
     model: ProcessReward, task: Task, watched: Sequence[Watched], config: LabelConfig
-) -> dict[str, float | int | list[float]]:
+) -> dict[str, Any]:
     """How well it tells steps with a positive from those with a negative label, and trajectories
     that succeed from those that fail, by the mean score of their steps."""
     score = [

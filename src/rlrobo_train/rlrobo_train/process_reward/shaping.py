@@ -1,7 +1,7 @@
 """From what the process reward model says to reward.
 
     potential   F = gamma phi(s') - phi(s), phi being the score and 0 where an episode is over
-                (Ng, Harada, Russell 1999; for episodes that end: Grzes 2017, arXiv 1611.07862).
+                (Ng, Harada, Russell, ICML 1999; for episodes that end: Grzes, AAMAS 2017).
                 Along a rollout the discounted sum is the same whatever it does, -phi(s0), so that
                 no rollout gains by looking promising: what is best stays best
     plain       phi(s'), as VLA-RL adds its process reward: a rollout that looks promising for long
