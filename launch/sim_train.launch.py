@@ -6,10 +6,23 @@
 [sim]         [policy] -actions-> [train]
   ^               |  ^           |
   +--- actions ---+  +- policy_update, rollout_request (to sim)
+
+With process_reward:=… one more node, [process], listens to observations and says scores to [train].
 """
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
-from rlrobo.arguments import CAMERAS, IMAGE_SIZE, POLICY, RANDOMIZE, ROBOT_MODEL, TASK, VARIANT
+from rlrobo.arguments import (
+    CAMERAS,
+    CODEC,
+    DEVICE,
+    IMAGE_SIZE,
+    POLICY,
+    RANDOMIZE,
+    ROBOT_MODEL,
+    SENSES,
+    TASK,
+    VARIANT,
+)
 from rlrobo.graph import (
     NAMESPACE,
     RECORDING,
@@ -33,6 +46,9 @@ TRAIN_FROM = Argument(
     "train_from",
     "simulation",
     "simulation; a bag or a directory of bags: without one; topics: what a replay publishes",
+)
+PROCESS_REWARD = Argument(
+    "process_reward", "", "directory of a process reward model, whose reward is added (ppo, grpo)"
 )
 GAMMA = Argument("gamma", "auto", "discount of the return; auto: 0.5, of ppo 0.99")
 WARM_START = Argument(
@@ -75,6 +91,14 @@ TRAINING = [
     ),
     Argument("critic_warmup", 5, "updates at the beginning in which the critic alone learns"),
     Argument("critic_from", "", "begin with the critic of this checkpoint"),
+    PROCESS_REWARD,
+    Argument("process_weight", 0.5, "of the process reward, beside the task's own"),
+    Argument(
+        "process_shaping",
+        "potential",
+        "potential: gamma phi(s') - phi(s), what is best stays best; plain: phi(s')",
+        choices=("potential", "plain"),
+    ),
     Argument("learning_rate", 2e-4, "of AdamW"),
     Argument("temperature", 1.0, "of the actions that are sampled for training"),
     Argument("minutes", 10.0, "train for this time; 0: no limit"),
@@ -87,6 +111,7 @@ TRAINING = [
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
 ]
 MODELLING = [TASK, *POLICY, WARM_START, LORA_RANK, SEED, RESUME]
+JUDGING = [PROCESS_REWARD, TASK, VARIANT, CODEC, DEVICE, *SENSES, RESUME]
 SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE, RESUME]
 
 
@@ -101,6 +126,7 @@ def generate_launch_description() -> LaunchDescription:
             *viewers("training", GAMMA, joint_prefix="fer_"),
             respawned("rlrobo_sim", *SCENE, ROBOT_MODEL, condition=simulated),
             respawned("rlrobo_policy", *MODELLING, condition=simulated),
+            respawned("rlrobo_train/process", *JUDGING, condition=PROCESS_REWARD.differs("")),
             required("rlrobo_train", *MODELLING, *SCENE, *TRAINING),
         ]
     )

@@ -22,6 +22,8 @@ setup(
         "console_scripts": [
             "train = rlrobo_train.__main__:main",
             "demonstrations = rlrobo_train.demonstrations:main",
+            "process = rlrobo_train.process_reward.__main__:main",
+            "process_reward = rlrobo_train.process_reward.make:main",
             "warm_start = rlrobo_train.warm_start:main",
             "local = rlrobo_train.local:main",
             "report = rlrobo_train.report.__main__:report",

@@ -1,4 +1,5 @@
-"""Small real peers for graph tests: a listener, a policy at random, a lossy wire."""
+"""Small real peers for graph tests: a listener, a policy at random, a lossy wire, a conductor that
+only collects."""
 
 from __future__ import annotations
 
@@ -10,7 +11,14 @@ import pytest
 from rclpy.node import Node
 
 from rlrobo_core.ros import CHANNELS, Received, RecordNode
-from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
+from rlrobo_core.types import (
+    ActionBatch,
+    ObservationBatch,
+    PolicyUpdate,
+    RolloutRequest,
+    ScoreBatch,
+)
+from rlrobo_train.buffer import RolloutBuffer
 
 PATIENCE = 120.0
 """[s]; only a failing test waits so long."""
@@ -92,6 +100,52 @@ class LossyWire(Node):
         if self._count not in self._drop:
             self._publisher.publish(data)
         self._count += 1
+
+
+class Collector:
+    """Conducts one request and keeps what came of it."""
+
+    def __init__(self, asked: RolloutRequest, scored: bool = False) -> None:
+        self.buffer = RolloutBuffer(asked, scored=scored)
+        self.unscored_messages = 0
+        self.messages_lost = 0
+        self.ticks_after_the_end = 0
+        self.closed = False
+        self.metrics: dict[str, float] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whole, or with nothing more to come."""
+        if self.buffer.scored and self.unscored_messages > self.messages_lost:
+            return False
+        return self.buffer.complete or self.ticks_after_the_end > 1
+
+    def start(self) -> list[RolloutRequest | PolicyUpdate]:
+        return [self.buffer.request]
+
+    def observe(self, batch: ObservationBatch) -> list[RolloutRequest | PolicyUpdate]:
+        self.buffer.add_observations(batch)
+        self.unscored_messages += len(batch.observations) > 0
+        return []
+
+    def score(self, batch: ScoreBatch) -> list[RolloutRequest | PolicyUpdate]:
+        self.buffer.add_scores(batch)
+        self.unscored_messages -= 1
+        return []
+
+    def act(self, batch: ActionBatch) -> list[RolloutRequest | PolicyUpdate]:
+        self.buffer.add_actions(batch)
+        return []
+
+    def lost(self, count: int) -> None:
+        self.messages_lost += count
+
+    def tick(self, now: float) -> list[RolloutRequest | PolicyUpdate]:
+        self.ticks_after_the_end += self.buffer.closed
+        return []
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def request(request_id: int = 1, **changes: Any) -> RolloutRequest:

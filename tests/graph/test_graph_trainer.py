@@ -2,51 +2,13 @@
 
 from __future__ import annotations
 
-from graph_peers import LossyWire, RandomPolicy, request
+from graph_peers import Collector, LossyWire, RandomPolicy, request
 from graph_rollouts import SCENE, without_ros
 
-from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
+from rlrobo_core.types import ObservationBatch
 from rlrobo_policy.node import PolicyNode
 from rlrobo_sim.node import SimNode
-from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.node import TrainNode
-
-
-class Collector:
-    """Conducts one request and keeps what came of it."""
-
-    def __init__(self, asked: RolloutRequest) -> None:
-        self.buffer = RolloutBuffer(asked)
-        self.messages_lost = 0
-        self.ticks_after_the_end = 0
-        self.closed = False
-        self.metrics: dict[str, float] = {}
-
-    @property
-    def done(self) -> bool:
-        """Whole, or with nothing more to come."""
-        return self.buffer.complete or self.ticks_after_the_end > 1
-
-    def start(self) -> list[RolloutRequest | PolicyUpdate]:
-        return [self.buffer.request]
-
-    def observe(self, batch: ObservationBatch) -> list[RolloutRequest | PolicyUpdate]:
-        self.buffer.add_observations(batch)
-        return []
-
-    def act(self, batch: ActionBatch) -> list[RolloutRequest | PolicyUpdate]:
-        self.buffer.add_actions(batch)
-        return []
-
-    def lost(self, count: int) -> None:
-        self.messages_lost += count
-
-    def tick(self, now: float) -> list[RolloutRequest | PolicyUpdate]:
-        self.ticks_after_the_end += self.buffer.closed
-        return []
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def test_a_request_arrives_whole_and_ends_the_trainer(graph):

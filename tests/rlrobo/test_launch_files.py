@@ -31,6 +31,7 @@ from rlrobo_robot.servo.bridge import ServoConfig
 from rlrobo_sim.arm.arm import MujocoArmConfig
 from rlrobo_sim.node import SimConfig
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.process_reward.node import ProcessConfig
 
 CONFIGS = {
     "rlrobo_sim": SimConfig,
@@ -257,3 +258,13 @@ def test_every_argument_is_explained_and_optional(file: Path) -> None:
 def test_a_value_of_the_wrong_type_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match=text.split(":=")[0]):
         parameters(FILES[1], tmp_path, text)
+
+
+def test_the_process_reward_model_is_a_node_where_there_is_one(tmp_path: Path) -> None:
+    given = ["process_reward:=made", "process_shaping:=plain", "task:=stack", "algorithm:=ppo"]
+    values = {node.executable: it for node, it in parameters_by_node(FILES[1], tmp_path, *given)}
+    judge = from_values(ProcessConfig, values["process"])
+    assert (judge.process_reward, judge.task) == ("made", "stack")
+    trained = from_values(TrainConfig, values["train"])
+    assert (trained.process_reward, trained.process_shaping) == ("made", "plain")
+    assert "process" not in [it.executable for it, _ in parameters_by_node(FILES[1], tmp_path)]

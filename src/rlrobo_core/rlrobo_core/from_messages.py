@@ -22,13 +22,14 @@ from rlrobo_core.types import (
     Phase,
     PolicyUpdate,
     RolloutRequest,
+    ScoreBatch,
 )
 
 BASE_FRAME = "base"
 """All poses are in the robot's base frame."""
 FINGERS = ("finger_joint1", "finger_joint2")
 
-Record = RolloutRequest | ObservationBatch | ActionBatch | PolicyUpdate
+Record = RolloutRequest | ObservationBatch | ActionBatch | ScoreBatch | PolicyUpdate
 
 
 def view(values: array[Any] | NDArray[Any], *shape: int) -> NDArray[Any]:
@@ -121,6 +122,17 @@ def action_batch_from_msg(msg: Any) -> ActionBatch:
     )
 
 
+def score_batch_from_msg(msg: Any) -> ScoreBatch:
+    return ScoreBatch(
+        sequence=msg.sequence,
+        request_id=msg.request_id,
+        group_N=view(msg.group),
+        rollout_N=view(msg.rollout),
+        step_N=view(msg.step),
+        score_N=view(msg.score),
+    )
+
+
 def pose_from_msg(pose: Any) -> tuple[float, ...]:
     """[x, y, z, qx, qy, qz, qw]"""
     p, q = pose.position, pose.orientation
@@ -148,6 +160,7 @@ READERS = {
     "RolloutRequest": request_from_msg,
     "ObservationBatch": observation_batch_from_msg,
     "ActionBatch": action_batch_from_msg,
+    "ScoreBatch": score_batch_from_msg,
     "PolicyUpdate": update_from_msg,
 }
 """By the name of the message's type."""

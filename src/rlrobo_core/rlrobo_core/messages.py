@@ -20,7 +20,13 @@ from std_msgs.msg import Header
 
 from rlrobo_core.from_messages import BASE_FRAME, FINGERS, Record
 from rlrobo_core.image_codec import encode
-from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
+from rlrobo_core.types import (
+    ActionBatch,
+    ObservationBatch,
+    PolicyUpdate,
+    RolloutRequest,
+    ScoreBatch,
+)
 from rlrobo_msgs import msg as ros  # pyright: ignore[reportAttributeAccessIssue]
 
 TYPECODES = {np.dtype(code): code for code in "Bhiqfd"}
@@ -119,6 +125,19 @@ def action_batch_to_msg(batch: ActionBatch, header: Header, session: int) -> ros
     )
 
 
+def score_batch_to_msg(batch: ScoreBatch, header: Header, session: int) -> ros.ScoreBatch:
+    return ros.ScoreBatch(
+        header=header,
+        session=session,
+        sequence=batch.sequence,
+        request_id=batch.request_id,
+        group=fast_array(batch.group_N),
+        rollout=fast_array(batch.rollout_N),
+        step=fast_array(batch.step_N),
+        score=fast_array(batch.score_N),
+    )
+
+
 def pose_to_msg(pose: Sequence[float]) -> Pose:
     """[x, y, z, qx, qy, qz, qw]"""
     x, y, z, *quaternion = pose
@@ -160,5 +179,7 @@ def to_msg(record: Record, stamp: Time | None = None, session: int = 0) -> Any:
             return observation_batch_to_msg(record, header, session)
         case ActionBatch():
             return action_batch_to_msg(record, header, session)
+        case ScoreBatch():
+            return score_batch_to_msg(record, header, session)
         case PolicyUpdate():
             return update_to_msg(record, header)

@@ -60,3 +60,9 @@ def held_question(thing: str) -> str:
 def left_question(one: str, other: str) -> str:
     """The answer is one of `YES_NO`: whether the one lies further left (larger y)."""
     return f"is the {one} left of the {other} ?"
+
+
+def progress_question(instruction: str) -> str:
+    """The answer is one of `YES_NO`: whether this is how a rollout that succeeds looks (the process
+    reward model). In words that the tiny model's tokenizer knows."""
+    return f"{instruction}. is the robot on its way ?"

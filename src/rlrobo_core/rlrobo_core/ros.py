@@ -43,7 +43,13 @@ from rlrobo_core.errors import is_ours
 from rlrobo_core.from_messages import Record, from_msg
 from rlrobo_core.gaps import GapCounter
 from rlrobo_core.messages import to_msg
-from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
+from rlrobo_core.types import (
+    ActionBatch,
+    ObservationBatch,
+    PolicyUpdate,
+    RolloutRequest,
+    ScoreBatch,
+)
 from rlrobo_msgs import msg as ros  # pyright: ignore[reportAttributeAccessIssue]
 
 T = TypeVar("T")
@@ -91,6 +97,7 @@ CHANNELS: dict[type, Channel] = {
     RolloutRequest: Channel("rollout_request", ros.RolloutRequest, QOS_LATCHED),
     ObservationBatch: Channel("observations", ros.ObservationBatch, QOS_TRAINING),
     ActionBatch: Channel("actions", ros.ActionBatch, QOS_TRAINING),
+    ScoreBatch: Channel("scores", ros.ScoreBatch, QOS_TRAINING),
     PolicyUpdate: Channel("policy_update", ros.PolicyUpdate, QOS_LATCHED),
 }
 """Where each record travels."""
@@ -254,7 +261,7 @@ class RecordNode(PlainNode):
     def publish(self, record: Record) -> None:
         """As the next message of this session."""
         kind = type(record)
-        if isinstance(record, ObservationBatch | ActionBatch):
+        if isinstance(record, ObservationBatch | ActionBatch | ScoreBatch):
             record = replace(record, sequence=self._sent[kind])
         stamp = self.get_clock().now().to_msg()
         self._publisher_of[kind].publish(to_msg(record, stamp, self._session))
@@ -280,7 +287,7 @@ class RecordNode(PlainNode):
             self.complain(f"dropped a malformed {type(msg).__name__}: {error}")
             return
         kind, lost = type(record), 0
-        if isinstance(record, ObservationBatch | ActionBatch):
+        if isinstance(record, ObservationBatch | ActionBatch | ScoreBatch):
             lost = self._gaps[kind].see(msg.session, msg.sequence)
         self._heard[kind] += 1
         self._inbox.put(Received(record, lost))

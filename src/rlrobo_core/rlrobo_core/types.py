@@ -193,6 +193,23 @@ class ActionBatch:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreBatch:
+    """What the process reward model says of the observations of one `ObservationBatch`, row by
+    row: a score is of whoever the row speaks for."""
+
+    sequence: int
+    request_id: int
+    group_N: NDArray[np.int64]
+    rollout_N: NDArray[np.int32]
+    step_N: NDArray[np.int32]
+    score_N: NDArray[np.float32]
+    """f32[N] in [0, 1], how likely the rollout is on its way to success."""
+
+    def __len__(self) -> int:
+        return len(self.group_N)
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyUpdate:
     """A new policy: the file of safetensors that holds its weights."""

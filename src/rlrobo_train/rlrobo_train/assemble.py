@@ -19,6 +19,7 @@ from rlrobo_train.evaluation import Rates
 from rlrobo_train.examination import examined
 from rlrobo_train.grpo import GrpoTrainer
 from rlrobo_train.ppo import PpoConfig, PpoTrainer
+from rlrobo_train.process_reward.model import backbone_of, check_fits
 from rlrobo_train.replayed import BagReading, Listener
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.trainer import Trainer, trained_weights
@@ -58,6 +59,7 @@ def check(config: TrainConfig) -> None:
         )
     _check_discounts(config)
     _check_curriculum(config)
+    _check_process_reward(config)
     if config.critic_from and config.algorithm != "ppo":
         raise ValueError(
             f"critic_from:={config.critic_from} is of a critic, and algorithm:={config.algorithm} "
@@ -116,6 +118,22 @@ def _check_curriculum(config: TrainConfig) -> None:
         raise ValueError(
             f"curriculum_tau:={config.curriculum_tau} is the temperature of a draw, which must be "
             "above 0: take 0.25"
+        )
+
+
+def _check_process_reward(config: TrainConfig) -> None:
+    if not config.process_reward:
+        return
+    given = f"process_reward:={config.process_reward}"
+    if config.algorithm == "branch_grpo":
+        raise ValueError(
+            f"{given} judges what an action led to, and of the branches of algorithm:=branch_grpo "
+            "that is not seen: set algorithm:=ppo or grpo, or leave it out"
+        )
+    if config.train_from != "simulation":
+        raise ValueError(
+            f"{given} is of rollouts that are scored as they run, and train_from:="
+            f"{config.train_from} has none: leave it out"
         )
 
 
@@ -209,6 +227,8 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
 
 
 def _trainer(config: TrainConfig, policy: VlmPolicy) -> Trainer:
+    if config.process_reward:
+        check_fits(Path(config.process_reward), config.tasks, policy.spec, backbone_of(policy))
     torch.manual_seed(config.seed)
     if config.algorithm != "ppo":
         return GrpoTrainer(policy, config.grpo, config.seed)

@@ -15,7 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_core.types import ActionBatch, ObservationBatch, Outcomes, RolloutRequest
+from rlrobo_core.types import (
+    ActionBatch,
+    ObservationBatch,
+    Outcomes,
+    RolloutRequest,
+    ScoreBatch,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +69,9 @@ class RolloutGroup:
     """Steps at which all members were in one state and went on from it by themselves."""
     end: Mapping[int, Seen] = field(default_factory=dict)
     """rollout -> what it saw where the limit of steps cut it off (form `episode`)."""
+    score: NDArray[np.float32] | None = None
+    """f32[G, L + 1], what the process reward model says of what rollout g saw at step l, the end
+    of one that was cut off included; 0 where nothing was seen. None where nobody asked it."""
 
     @property
     def length(self) -> float:
@@ -133,6 +142,8 @@ class RolloutBuffer:
     watch: int = 0
     """Of so many groups after those, thumbnails of the first camera, u8[1, h, w, 3], as long as
     they have not succeeded: so that there is something to see of an episode that fails."""
+    scored: bool = False
+    """Every observation is judged by the process reward model; without its score none trains."""
     closed: bool = False
     """The simulation said that this was the last batch."""
     steps: int = 0
@@ -145,6 +156,7 @@ class RolloutBuffer:
     """group -> (rollout, step) that was answered twice, with different actions: a policy that was
     started again with newer weights (max_policy_lag). Nobody knows which one was followed."""
     _results: dict[int, dict[tuple[int, int], Result]] = field(default_factory=dict)
+    _scores: dict[Key, float] = field(default_factory=dict)
 
     def add_observations(self, batch: ObservationBatch) -> None:
         """Take in a batch of this request; one that was sent again changes nothing."""
@@ -207,6 +219,17 @@ class RolloutBuffer:
             if not np.array_equal(first.token_T, answer.token_T):
                 self._contradicted.setdefault(key[0], key[1:])
 
+    def add_scores(self, batch: ScoreBatch) -> None:
+        ids = zip(batch.group_N, batch.rollout_N, batch.step_N, strict=True)
+        for (group, rollout, step), score in zip(ids, batch.score_N.tolist(), strict=True):
+            self._scores.setdefault((int(group), int(rollout), int(step)), score)
+
+    @property
+    def unscored(self) -> bool:
+        """Whether scores are still to come of what was seen."""
+        seen = ((group, first, step) for group, rows in self._asked.items() for step, first in rows)
+        return self.scored and any(key not in self._scores for key in seen)
+
     @property
     def complete(self) -> bool:
         """Every group of the request is whole."""
@@ -239,6 +262,8 @@ class RolloutBuffer:
         if self.request.form == "episode" and (cut := self._cut_off(group) - asked.keys()):
             return f"what rollout {min(cut)[1]} saw where it was cut off is missing"
         for (step, first), row in asked.items():
+            if self.scored and (group, first, step) not in self._scores:
+                return f"the score of rollout {first}, step {step} is missing"
             for rollout in range(first, first + row.samples):
                 if (group, rollout, step) not in self._answers:
                     return f"the action of rollout {rollout}, step {step} is missing"
@@ -283,7 +308,20 @@ class RolloutBuffer:
             terms=dict(zip(self.term_names, terms.tolist(), strict=True)),
             partings=tuple(s for s in range(shape[1]) if self.request.parts(group, s)),
             end={rollout: row.seen for (_, rollout), row in asked if not row.samples},
+            score=self._score(group, shape) if self.scored else None,
         )
+
+    def _score(self, group: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+        score = np.zeros((shape[0], shape[1] + 1), np.float32)
+        for (step, first), row in self._asked[group].items():
+            score[first : first + max(row.samples, 1), step] = self._scores[group, first, step]
+        return score
+
+    def succeeded(self, group: RolloutGroup) -> NDArray[np.bool_]:
+        """bool[G], which of a whole group's rollouts, of trajectories."""
+        last_G = group.alive_GL.sum(1) - 1
+        ends = enumerate(last_G.tolist())
+        return np.array([self.result(group.group_id, g, last).success for g, last in ends])
 
     def _decision(self, group: int, step: int, first: int, row: _Asked) -> Decision:
         rollout_S = np.arange(first, first + row.samples)

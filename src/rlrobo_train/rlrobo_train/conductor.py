@@ -25,12 +25,14 @@ from rlrobo_core.types import (
     ObservationBatch,
     PolicyUpdate,
     RolloutRequest,
+    ScoreBatch,
 )
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.episode_record import Reader, record, shown_of_training, write_record
 from rlrobo_train.evaluation import Rates, pooled, summary
 from rlrobo_train.examination import WATCHED_EPISODES, Examination
+from rlrobo_train.process_reward.shaping import process_metrics, with_process_reward
 from rlrobo_train.progress import Progress, final_line
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.schedule import Schedule
@@ -39,7 +41,8 @@ from rlrobo_train.trainer import Trainer
 Messages = Iterator[RolloutRequest | PolicyUpdate]
 
 GRACE_S = 2.0
-"""How long to wait for stragglers after a request's last batch [s]."""
+"""How long to wait for stragglers after a request's last batch [s]; for scores, which are made at
+their own rate, it is `stall_s` after the last one."""
 TRIES = 2
 """How often a request is asked of which nothing whole comes."""
 
@@ -117,6 +120,15 @@ class Conductor:
             if self._buffer.closed:
                 yield from self._finish_if(self._buffer.complete)
 
+    def score(self, batch: ScoreBatch) -> Messages:
+        """What the process reward model says of an observation batch."""
+        if self._buffer and batch.request_id == self._buffer.request.request_id:
+            self._hear()
+            self._buffer.add_scores(batch)
+            if self._buffer.closed:
+                self._closed_at = time.monotonic()  # it has its own rate: it is waited for
+                yield from self._finish_if(self._buffer.complete)
+
     def lost(self, messages: int) -> None:
         """So many messages never came."""
         self._lost += messages
@@ -128,7 +140,8 @@ class Conductor:
         if self.done or self._buffer is None:
             return
         if self._buffer.closed:
-            yield from self._finish_if(now - self._closed_at > GRACE_S)
+            grace_s = self.config.stall_s if self._buffer.unscored else GRACE_S
+            yield from self._finish_if(now - self._closed_at > grace_s)
         elif now - self._alive > 10 * self.config.stall_s:
             raise GraphStalled(
                 f"nothing came from simulation and policy for {now - self._alive:.0f} s: look "
@@ -186,7 +199,7 @@ class Conductor:
         self._asked += 1
         request = replace(request, request_id=self._asked)
         if request.phase == "train":
-            self._buffer = RolloutBuffer(request)
+            self._buffer = RolloutBuffer(request, scored=bool(self.config.process_reward))
         else:
             self._buffer = RolloutBuffer(request, FILMED, WATCHED_EPISODES)
         self._render_s = self._decode_s = 0.0
@@ -242,18 +255,30 @@ class Conductor:
         if self.config.max_policy_lag and not (self._spent(following) or self._judges(following)):
             yield self._ask_rollouts()
         began = time.monotonic()
-        stats = self.trainer.update(groups, request.temperature, dump=self.run.path)
+        rewarded, told = self._rewarded(buffer, groups)
+        stats = self.trainer.update(rewarded, request.temperature, dump=self.run.path)
         self.iteration = following
         yield self._publish_policy()
         seconds["time/update"] = time.monotonic() - began
-        self._log(self._rollout_metrics(buffer, groups) | stats | seconds | self.schedule.metrics)
+        stats |= told | seconds | self.schedule.metrics
+        self._log(self._rollout_metrics(buffer, groups) | stats)
         self._updating = False
         if self.iteration == 1 or self.iteration % self.config.checkpoint_every == 0:
-            self._record(buffer, groups)
+            self._record(buffer, rewarded)
         if self.iteration % self.config.checkpoint_every == 0:
             self._save_checkpoint()
         if self._buffer is None:
             yield from self._next()
+
+    def _rewarded(
+        self, buffer: RolloutBuffer, groups: list[RolloutGroup]
+    ) -> tuple[list[RolloutGroup], dict[str, float]]:
+        """The groups with the process reward, where there is one, and what is logged of it."""
+        c = self.config
+        if not c.process_reward:
+            return groups, {}
+        rewarded = with_process_reward(groups, c.process_weight, c.discount, c.process_shaping)
+        return rewarded, process_metrics(groups, rewarded, buffer)
 
     def _next(self) -> Messages:
         self._finishing = self._spent(self.iteration)

@@ -11,6 +11,7 @@ from rlrobo_core.task_set import AUTO, Senses, Told, make_tasks, senses_for, tas
 from rlrobo_core.types import Form
 from rlrobo_train.grpo import GrpoConfig
 from rlrobo_train.ppo import PpoConfig
+from rlrobo_train.process_reward.shaping import Shaping
 from rlrobo_train.schedule import Curriculum
 from rlrobo_train.trainer import UpdateConfig
 
@@ -72,6 +73,12 @@ class TrainConfig(PpoConfig, GrpoConfig):
     likelier; frontier: drawn, likeliest what succeeds half of the time."""
     curriculum_tau: float = field(default=0.25, metadata={"range": (0.01, 100.0)})
     """Temperature of the draw: the higher, the more alike the tasks' chances."""
+    process_reward: str = ""
+    """Directory of a process reward model, whose reward is added (grpo, ppo); empty: none."""
+    process_weight: float = field(default=0.5, metadata={"range": (0.0, 1000.0)})
+    """Weight of the process reward beside the task's own."""
+    process_shaping: Shaping = "potential"
+    """potential: gamma phi(s') - phi(s), which leaves what is best as it is; plain: phi(s')."""
     branch_steps: int = field(default=1, metadata={"range": (1, 10000)})
     """Steps that every branch is followed before the episode goes on with one of them
     (branch_grpo). The first is cheapest, for the branches share its observation."""
@@ -158,6 +165,11 @@ class TrainConfig(PpoConfig, GrpoConfig):
     @property
     def ppo(self) -> PpoConfig:
         return self._update(PpoConfig)
+
+    @property
+    def discount(self) -> float:
+        """Of the return that the algorithm looks at."""
+        return self.ppo.gamma if self.algorithm == "ppo" else self.grpo.gamma
 
     def _update(self, cls: type[U]) -> U:
         given = {f.name: getattr(self, f.name) for f in fields(cls)}

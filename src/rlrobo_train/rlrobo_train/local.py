@@ -10,6 +10,7 @@ nodes exchange are handed over as the records they are made of.
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 
 import tyro
 
@@ -25,10 +26,17 @@ from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import make_conductor
 from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.process_reward.model import ProcessReward, load_process_reward
 
 
-def run_local(conductor: Conductor, engine: RolloutEngine | RolloutEngines, policy: Policy) -> None:
-    """Until the conductor is done. `policy` is the trainer's own: updates need no files."""
+def run_local(
+    conductor: Conductor,
+    engine: RolloutEngine | RolloutEngines,
+    policy: Policy,
+    judge: ProcessReward | None = None,
+) -> None:
+    """Until the conductor is done. `policy` is the trainer's own: updates need no files. `judge`
+    is there where the run has a process reward."""
     waiting: deque[RolloutRequest | PolicyUpdate] = deque(conductor.start())
     while not conductor.done:
         match waiting.popleft():
@@ -36,6 +44,8 @@ def run_local(conductor: Conductor, engine: RolloutEngine | RolloutEngines, poli
                 batch: ObservationBatch | None = engine.start(request)
                 while batch is not None:
                     waiting.extend(conductor.observe(batch))
+                    if judge and request.phase == "train":
+                        waiting.extend(conductor.score(judge.score(batch)))
                     if batch.last:
                         break
                     actions = policy.act(batch)
@@ -81,9 +91,22 @@ def _simulate(conductor: Conductor) -> None:
     tasks = make_tasks(config.task, config.variant)
     engines = RolloutEngines(tasks, config.group_size, make_simulator, config.reward)
     try:
-        run_local(conductor, engines, policy)
+        run_local(conductor, engines, policy, _judge(config))
     finally:
         engines.close()
+
+
+def _judge(config: TrainConfig) -> ProcessReward | None:
+    if not config.process_reward:
+        return None
+    return load_process_reward(
+        Path(config.process_reward),
+        make_tasks(config.task, config.variant),
+        config.codec,
+        config.senses,
+        config.image_size,
+        config.device,
+    )
 
 
 if __name__ == "__main__":

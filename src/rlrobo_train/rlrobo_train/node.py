@@ -1,5 +1,5 @@
-"""The trainer as a ROS node: listens to observations and actions, asks for rollouts, publishes
-policies. What to do is the conductor's; here its words are put on the wire."""
+"""The trainer as a ROS node: listens to observations, actions and scores, asks for rollouts,
+publishes policies. What to do is the conductor's; here its words are put on the wire."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from collections.abc import Iterable
 from typing import Any
 
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
-from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
+from rlrobo_core.types import (
+    ActionBatch,
+    ObservationBatch,
+    PolicyUpdate,
+    RolloutRequest,
+    ScoreBatch,
+)
 from rlrobo_train.assemble import make_conductor
 from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
 
 
 class TrainNode(RecordNode):
-    """`ObservationBatch` and `ActionBatch` in, `RolloutRequest` and `PolicyUpdate` out.
+    """`ObservationBatch`, `ActionBatch` and, where there is a process reward, `ScoreBatch` in,
+    `RolloutRequest` and `PolicyUpdate` out.
 
     An update takes seconds inside `Conductor.observe`, in the thread that calls `run`;
     meanwhile messages are received in the background and SIGINT interrupts it. What the
@@ -26,7 +33,7 @@ class TrainNode(RecordNode):
         """`conductor` replaces the one that the parameters describe."""
         super().__init__(
             "train",
-            listens_to=(ActionBatch, ObservationBatch),
+            listens_to=(ActionBatch, ObservationBatch, ScoreBatch),
             speaks=(RolloutRequest, PolicyUpdate),
             **kwargs,
         )
@@ -48,6 +55,8 @@ class TrainNode(RecordNode):
                 self._say(self.conductor.observe(batch))
             case ActionBatch() as actions:
                 self._say(self.conductor.act(actions))
+            case ScoreBatch() as scores:
+                self._say(self.conductor.score(scores))
 
     def work(self) -> None:
         self._say(self.conductor.tick(time.monotonic()))

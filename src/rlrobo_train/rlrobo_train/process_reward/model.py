@@ -1,0 +1,165 @@
+"""The process reward model: a VLM of the policy's class that is asked, observation by observation,
+whether the robot is on its way, and answers with a token. Its score is p(yes) / (p(yes) + p(no)).
+
+On disk it is a checkpoint like a policy's, and a card beside it: `process_reward.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rlrobo_core.prompt import YES_NO, progress_question
+from rlrobo_core.task_set import Senses, widest_task
+from rlrobo_core.tasks import Task
+from rlrobo_core.types import ObservationBatch, ScoreBatch
+from rlrobo_policy.critic import size_of
+from rlrobo_policy.policy import VlmPolicy, load_policy
+from rlrobo_policy.spec import PolicySpec
+from rlrobo_policy.tree import prompt_states, symbol_logits
+from rlrobo_policy.vocabulary import word_token_ids
+
+CARD = "process_reward.json"
+BATCH = 64
+"""Observations of one forward pass: bounds memory, changes nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a process reward model was made for, and how well it tells."""
+
+    tasks: tuple[str, ...]
+    backbone: str
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """task -> what was measured on held-out trajectories."""
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, directory: Path) -> None:
+        text = json.dumps(asdict(self), indent=2, default=str)
+        (directory / CARD).write_text(text + "\n")
+
+    @staticmethod
+    def load(directory: Path) -> Card:
+        """ValueError where the directory holds no process reward model."""
+        try:
+            values = json.loads((directory / CARD).read_text())
+            return Card(**(values | {"tasks": tuple(values["tasks"])}))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{directory} holds no process reward model ({CARD}): make one with `./rlrobo run "
+                "rlrobo_train process_reward --task … --out DIRECTORY`, or leave process_reward out"
+            ) from error
+
+
+def check_fits(
+    directory: Path, tasks: Iterable[str], spec: PolicySpec, backbone: str | None = None
+) -> None:
+    """ValueError, which names what differs and the cure, where the model in the directory was made
+    for another task, observation or action space, or on another backbone (None: any)."""
+    card, made_for = Card.load(directory), PolicySpec.load(directory)
+    if missing := [task for task in tasks if task not in card.tasks]:
+        raise ValueError(
+            f"process_reward:={directory} was made for {', '.join(card.tasks)}, not for "
+            f"{', '.join(missing)}: make one with --task {','.join(tasks)}"
+        )
+    if made_for is None:
+        raise ValueError(f"process_reward:={directory} does not say what it sees: make it anew")
+    spec.check(made_for, str(directory))
+    if backbone and card.backbone != backbone:
+        raise ValueError(
+            f"process_reward:={directory} has another backbone than the policy, {card.backbone} "
+            f"there and {backbone} here: make one with --model set to the policy's checkpoint"
+        )
+
+
+class ProcessReward:
+    """Scores observations. The policy that it is made from lends weights, prompts and spaces."""
+
+    def __init__(self, policy: VlmPolicy):
+        self.policy = policy
+        self.token_V = word_token_ids(policy.vlm, YES_NO).to(policy.device)
+        self._sequence = 0
+
+    def score(self, batch: ObservationBatch) -> ScoreBatch:
+        """Of every row, those of rollouts that were cut off included."""
+        obs = batch.observations
+        self._sequence += 1
+        return ScoreBatch(
+            sequence=self._sequence,
+            request_id=batch.request.request_id,
+            group_N=obs.group_N,
+            rollout_N=obs.rollout_N,
+            step_N=obs.step_N,
+            score_N=self.judge(obs.image_NC, obs.instruction_N, obs.ee_pose_N, obs.gripper_width_N),
+        )
+
+    @torch.no_grad()
+    def judge(
+        self,
+        image_NC: NDArray[np.uint8],
+        instruction_N: Sequence[str],
+        ee_pose_N: NDArray[np.float32],
+        gripper_width_N: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """f32[N] in [0, 1]."""
+        text_N = questions(self.policy, instruction_N, ee_pose_N, gripper_width_N)
+        score_N, model = np.zeros(len(text_N), np.float32), self.policy.vlm.model
+        for first in range(0, len(text_N), BATCH):
+            rows = slice(first, first + BATCH)
+            inputs = self.policy.encode_prompts(image_NC[rows], text_N[rows])
+            state_NH = prompt_states(model, inputs.to(self.policy.device), self.token_V)
+            logit_NV = symbol_logits(model, state_NH, self.token_V)
+            score_N[rows] = torch.softmax(logit_NV, -1)[:, YES_NO.index("yes")].cpu().numpy()
+        return score_N
+
+    def save(self, directory: Path, card: Card) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.policy.save(directory)
+        card.save(directory)
+
+
+def load_process_reward(
+    directory: Path,
+    tasks: Mapping[str, Task],
+    codec: str,
+    senses: Senses,
+    image_size: int,
+    device: str = "cpu",
+) -> ProcessReward:
+    """The model in the directory, for these tasks as they are seen. ValueError as `check_fits`."""
+    task, (cameras, told) = widest_task(tasks.values()), senses
+    check_fits(directory, tasks, PolicySpec.of(task, codec, cameras, image_size, told))
+    return ProcessReward(
+        load_policy(
+            str(directory),
+            task,
+            codec,
+            cameras,
+            image_size,
+            device=device,
+            proprioception=told,
+            others=tasks.values(),
+        )
+    )
+
+
+def questions(
+    policy: VlmPolicy,
+    instruction_N: Sequence[str],
+    ee_pose_N: NDArray[np.float32],
+    gripper_width_N: NDArray[np.float32],
+) -> tuple[str, ...]:
+    """The words beside the images: who learns and who judges ask here, and so read the same."""
+    asked_N = [progress_question(instruction) for instruction in instruction_N]
+    return policy.prompts(asked_N, ee_pose_N, gripper_width_N)
+
+
+def backbone_of(policy: VlmPolicy) -> str:
+    return size_of(policy.vlm.model)

@@ -1,0 +1,181 @@
+"""The process reward model with the real tiny VLM on real MuJoCo: it learns from a handful of
+trajectories, is the same when it is loaded again, and a run takes its reward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rlrobo_core.task_set import Senses
+from rlrobo_core.tasks import Reach
+from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
+from rlrobo_sim.mujoco import MujocoSimulator
+from rlrobo_sim.rollout import RolloutEngine
+from rlrobo_train.assemble import make_conductor
+from rlrobo_train.config import TrainConfig
+from rlrobo_train.local import run_local
+from rlrobo_train.metrics import read_metrics
+from rlrobo_train.process_reward.labels import LabelConfig
+from rlrobo_train.process_reward.make import measure, progress_lessons
+from rlrobo_train.process_reward.model import (
+    Card,
+    ProcessReward,
+    backbone_of,
+    check_fits,
+    load_process_reward,
+)
+from rlrobo_train.process_reward.watched import Watched, of_expert, of_policy
+from rlrobo_train.supervised import LessonConfig, teach
+
+TASK = Reach(max_steps=6)
+SENSES = Senses(("front",), False)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def make_policy() -> VlmPolicy:
+    policy = load_policy(str(shipped_checkpoint(["reach"])), TASK)
+    policy.version = 0
+    return policy
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[MujocoSimulator]:
+    simulator = MujocoSimulator(TASK, 4, image_size=112, num_render_workers=0)
+    yield simulator
+    simulator.close()
+
+
+@pytest.fixture(scope="module")
+def watched(simulator: MujocoSimulator) -> list[Watched]:
+    """The expert's, which succeed, and those of a policy that moves at random."""
+    good = of_expert(simulator, TASK, 8, seed=0, noise=0.2)
+    return good + of_policy(simulator, TASK, make_policy(), 8, seed=1, temperature=10.0)
+
+
+@pytest.fixture(scope="module")
+def learned(watched: list[Watched]) -> ProcessReward:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    policy = make_policy()
+    lessons = progress_lessons(policy, TASK, watched, LabelConfig())
+    teach(policy.vlm, lessons, LessonConfig(steps=25, batch_size=16, learning_rate=5e-4), seed=0)
+    return ProcessReward(policy)
+
+
+@pytest.fixture(scope="module")
+def made(learned: ProcessReward, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("made")
+    learned.save(directory, Card(("reach",), backbone_of(learned.policy)))
+    return directory
+
+
+def judged(model: ProcessReward, it: Watched) -> np.ndarray:
+    return model.judge(it.image_LC, [it.instruction] * len(it), it.ee_pose_L, it.gripper_width_L)
+
+
+def test_it_learns_from_a_handful_of_trajectories(learned, watched) -> None:
+    assert {it.success for it in watched} == {True, False}
+    before = measure(ProcessReward(make_policy()), TASK, watched, LabelConfig())
+    after = measure(learned, TASK, watched, LabelConfig())
+    assert after["auc_steps"] > max(0.85, before["auc_steps"])
+    assert after["successful"] == sum(it.success for it in watched)
+
+
+def test_a_score_is_a_probability_that_its_neighbours_do_not_move(learned, watched) -> None:
+    it = watched[0]
+    score_L = judged(learned, it)
+    assert score_L.dtype == np.float32 and ((score_L >= 0) & (score_L <= 1)).all()
+    alone = learned.judge(it.image_LC[:1], [it.instruction], it.ee_pose_L[:1], it.gripper_width_L)
+    np.testing.assert_allclose(alone, score_L[:1], atol=1e-5)
+
+
+def test_it_is_the_same_when_it_is_loaded_again(learned, made, watched) -> None:
+    again = load_process_reward(made, {"reach": TASK}, "tokens", SENSES, 112)
+    np.testing.assert_allclose(judged(again, watched[0]), judged(learned, watched[0]), atol=1e-6)
+
+
+def test_no_labels_of_one_kind_are_refused_with_the_cure(watched) -> None:
+    policy = make_policy()
+    failed = [it for it in watched if not it.success]
+    with pytest.raises(ValueError, match=r"none of the .* reach succeeded.*--experts 50"):
+        progress_lessons(policy, TASK, failed, LabelConfig())
+    with pytest.raises(ValueError, match=r"all of the .* succeeded.*--temperature"):
+        progress_lessons(policy, TASK, [it for it in watched if it.success], LabelConfig())
+
+
+# ---------------------------------------------------------------- what does not fit
+
+
+def test_a_model_of_another_kind_is_refused_with_the_cure(made: Path, tmp_path: Path) -> None:
+    policy = make_policy()
+    check_fits(made, ["reach"], policy.spec, backbone_of(policy))
+    with pytest.raises(ValueError, match=r"another backbone than the policy, 2 layers.* --model"):
+        check_fits(made, ["reach"], policy.spec, "36 layers of width 2048, vision 32 of width 1280")
+    with pytest.raises(ValueError, match=r"made for reach, not for push: .* --task reach,push"):
+        check_fits(made, ["reach", "push"], policy.spec)
+    with pytest.raises(ValueError, match=r"image_size is 112 there and 56 here"):
+        load_process_reward(made, {"reach": TASK}, "tokens", SENSES, 56)
+    with pytest.raises(ValueError, match=r"cameras is \('front',\) there"):
+        load_process_reward(made, {"reach": TASK}, "tokens", Senses(("wrist",), False), 112)
+    with pytest.raises(ValueError, match=r"holds no process reward model .*leave process_reward"):
+        check_fits(tmp_path, ["reach"], policy.spec)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"algorithm": "branch_grpo"}, r"set algorithm:=ppo or grpo"),
+        ({"train_from": "topics"}, r"train_from:=topics has none: leave it out"),
+        ({"task": "push"}, r"was made for reach, not for push"),
+    ],
+)
+def test_a_run_that_it_cannot_judge_is_refused(made: Path, tmp_path: Path, options, message):
+    config = small(tmp_path / "run", made)
+    with pytest.raises(ValueError, match=message):
+        make_conductor(replace(config, **options))
+
+
+# ---------------------------------------------------------------- in a run
+
+
+def small(run_dir: Path, made: Path, **options: Any) -> TrainConfig:
+    settings: dict[str, Any] = {
+        "algorithm": "ppo",
+        "reward": "sparse",
+        "process_reward": str(made),
+        "process_weight": 0.5,
+        "num_envs": 4,
+        "group_size": 2,
+        "groups_per_iteration": 4,
+        "minibatch_size": 32,
+        "critic_warmup": 0,
+        "episodes": 2,
+        "eval_every": 0,
+        "minutes": 0.0,
+        "iterations": 1,
+        "run_dir": str(run_dir),
+    }
+    return TrainConfig(**settings | options)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "grpo"])
+def test_a_run_takes_its_reward_and_says_what_it_is_worth(made, simulator, tmp_path, algorithm):
+    conductor = make_conductor(small(tmp_path / "run", made, algorithm=algorithm))
+    policy, config = conductor.trainer.policy, conductor.config
+    judge = load_process_reward(made, {"reach": TASK}, "tokens", SENSES, 112)
+    run_local(conductor, RolloutEngine(simulator, TASK, config.members), policy, judge)
+    conductor.close()
+    (row,) = [row for row in read_metrics(conductor.run.path) if "loss/policy" in row]
+    assert row["graph/groups_dropped"] == 0
+    assert 0.0 < row["process/mean"] < 1.0 and -1.0 <= row["process/correlation"] <= 1.0
+    assert row["process/reward"] != 0.0
