@@ -185,7 +185,8 @@ class Conductor:
         self._asked += 1
         request = replace(request, request_id=self._asked)
         if request.phase == "train":
-            self._buffer = RolloutBuffer(request)
+            history = self.trainer.policy.spec.history
+            self._buffer = RolloutBuffer(request, history=history)
         else:
             self._buffer = RolloutBuffer(request, VIDEO_EPISODES, WATCHED_EPISODES)
         self._render_s = self._decode_s = 0.0
