@@ -25,7 +25,8 @@ PROPRIOCEPTION = Argument(
     "tell the policy in words where the gripper is and how far open; auto: as the task needs it",
     ("auto", "true", "false"),
 )
-SENSES = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION]
+HISTORY = Argument("history", 0, "turns before the present one that the prompt tells again")
+SENSES = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION, HISTORY]
 POLICY = [VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, *SENSES]
 """What a policy needs to be loaded, besides its task."""
 

@@ -24,6 +24,8 @@ Form = Literal["trajectory", "branch", "probe", "episode"]
 
 HELD_OUT = 2**31
 """Seeds from here upwards are held out: evaluation uses them, training never does."""
+NO_ACTION = -1
+"""Stands where a token would."""
 
 FILMED = 9
 """Of an evaluation's first groups the end is seen too, which its film shows."""
@@ -170,7 +172,8 @@ class ActionBatch:
     rollout_M: NDArray[np.int32]
     step_M: NDArray[np.int32]
     token_MT: NDArray[np.int32]
-    """i32[M, T], ids in the model's vocabulary."""
+    """i32[M, T], ids in the model's vocabulary; `NO_ACTION` in rows that the policy has no answer
+    to, because it does not know what was said before. Simulation and trainer drop their groups."""
     logprob_MT: NDArray[np.float32]
     """f32[M, T], log-probabilities under the distribution that was sampled from: logits over
     the allowed action tokens of each position, divided by the request's temperature (by 1
@@ -180,6 +183,11 @@ class ActionBatch:
 
     def __len__(self) -> int:
         return len(self.group_M)
+
+    @property
+    def said_M(self) -> NDArray[np.bool_]:
+        """bool[M], whether there is an action."""
+        return (self.token_MT != NO_ACTION).all(axis=-1)
 
     def answers(self, asked: ObservationBatch) -> bool:
         """Whether these are the actions of all rollouts that wait there, in the order asked."""

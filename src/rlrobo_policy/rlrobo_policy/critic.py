@@ -76,7 +76,7 @@ class Critic(nn.Module):
                 "algorithm:=ppo, or leave critic_from out and a new one learns (critic_warmup)"
             )
         with safe_open(path, "pt") as file:
-            there = json.loads((file.metadata() or {}).get("spec", "{}"))
+            there = {"history": 0} | json.loads((file.metadata() or {}).get("spec", "{}"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         there.setdefault("base", "")  # files that are older than adapters' fingerprints lack it
         here = json.loads(json.dumps(self.spec))

@@ -48,6 +48,8 @@ class PolicyConfig(RemoteConfig):
     proprioception: Told = "auto"
     """Whether the prompt tells where the gripper is and how far it is open; auto: where the task
     needs it."""
+    history: int = field(default=0, metadata={"range": (0, 10000)})
+    """Turns of the episode before the present one that the prompt tells again."""
     image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
     device: str = "cpu"
@@ -93,7 +95,8 @@ class PolicyNode(RecordNode):
         self._waiting: ObservationBatch | None = None
         self._update: PolicyUpdate | None = None
         self._answered: tuple[ObservationBatch, ActionBatch] | None = None
-        self.facts |= {"version": self.policy.version, "answers": 0, "refused_updates": 0}
+        self.facts |= {"version": self.policy.version, "answers": 0, "unanswered": 0}
+        self.facts["refused_updates"] = 0
 
     def receive(self, received: Received) -> None:
         match received.record:
@@ -139,8 +142,10 @@ class PolicyNode(RecordNode):
                 self.complain(str(error))
                 return
             self.facts["act_s"] = f"{time.monotonic() - began:.3f}"
-        self.publish(self._answered[1])
+        actions = self._answered[1]
+        self.publish(actions)
         self.facts["answers"] += 1
+        self.facts["unanswered"] += int((~actions.said_M).sum())
 
     def close(self) -> None:
         if isinstance(self.policy, RemotePolicy):
@@ -180,6 +185,8 @@ def make_policy(config: PolicyConfig) -> Policy:
         config.lora_rank,
         proprioception=senses.proprioception,
         others=tasks,
+        history=config.history,
+        to_train=config.edge == "rollouts",
     )
 
 

@@ -18,7 +18,14 @@ from rlrobo_core.prompt import instruction_prompt
 from rlrobo_core.shifts import parse_task
 from rlrobo_core.task_set import task_names
 from rlrobo_core.tasks import Task
-from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
+from rlrobo_core.types import (
+    NO_ACTION,
+    ActionBatch,
+    ObservationBatch,
+    PolicyUpdate,
+    RolloutRequest,
+)
+from rlrobo_policy.conversation import Memory
 from rlrobo_policy.inputs import PromptEncoder
 from rlrobo_policy.lora import fingerprint, train_adapter
 from rlrobo_policy.spec import PolicySpec
@@ -57,6 +64,7 @@ class VlmPolicy:
         self.device = vlm.model.device
         self.token_V = action_token_ids(vlm, self.codec).to(self.device)
         self.version = -1  # the trainer says which one it is
+        self.memory = Memory(spec.history)
         self._sequence = 0
 
     def act(self, batch: ObservationBatch) -> ActionBatch:
@@ -64,19 +72,19 @@ class VlmPolicy:
         task = self._task_of(request)
         codec = self.codec_of(task)
         total, tokens = int(obs.samples_N.sum()), codec.num_tokens
-        index_MT = np.empty((total, tokens), np.int64)
-        logprob_MT = np.empty((total, tokens), np.float32)
+        index_MT = np.zeros((total, tokens), np.int64)
+        logprob_MT = np.zeros((total, tokens), np.float32)
         first_N = np.cumsum(obs.samples_N) - obs.samples_N
-        for rows, samples, temperature in alike(batch):
+        texts = self.prompts(obs.instruction_N, obs.ee_pose_N, obs.gripper_width_N)
+        past_N = self.memory.before(batch)
+        known_N = np.array([past is not None for past in past_N], bool)
+        for rows, samples, temperature in alike(batch, known_N):
             at_NS = first_N[rows, None] + np.arange(samples)
             uniform_NST = self._uniform(batch, rows, (len(rows), samples, tokens))
             inputs = self.encode_prompts(
                 obs.image_NC[rows],
-                self.prompts(
-                    [obs.instruction_N[row] for row in rows],
-                    obs.ee_pose_N[rows],
-                    obs.gripper_width_N[rows],
-                ),
+                tuple(texts[row] for row in rows),
+                [past_N[row] or () for row in rows],
             )
             index_NST, logprob_NST = sample_actions(
                 self.vlm.model,
@@ -87,6 +95,8 @@ class VlmPolicy:
             )
             index_MT[at_NS], logprob_MT[at_NS] = index_NST.cpu(), logprob_NST.cpu()
         row_M = obs.row_M
+        token_MT = self.token_V.cpu().numpy()[index_MT].astype(np.int32)
+        self.memory.add(batch, texts, past_N, token_MT)
         self._sequence += 1
         return ActionBatch(
             sequence=self._sequence,
@@ -95,10 +105,18 @@ class VlmPolicy:
             group_M=obs.group_N[row_M],
             rollout_M=obs.rollout_M,
             step_M=obs.step_N[row_M],
-            token_MT=self.token_V.cpu().numpy()[index_MT].astype(np.int32),
+            token_MT=np.where(known_N[row_M, None], token_MT, NO_ACTION),
             logprob_MT=logprob_MT,
             target_M=end_effector_target(task, obs.ee_pose_N[row_M], codec.decode(index_MT)),
         )
+
+    def read_back(self, history: int) -> None:
+        """From now on prompts tell so many former turns. ValueError where that is longer than the
+        model's context."""
+        self.spec = replace(self.spec, history=history)
+        self.memory = Memory(history)
+        if history:
+            check_context(self)
 
     def prompts(
         self,
@@ -181,15 +199,17 @@ class VlmPolicy:
         self.save_files(directory)
 
 
-def alike(batch: ObservationBatch) -> Iterator[tuple[NDArray[np.intp], int, float]]:
-    """(rows, samples, temperature) of the observations that can be answered in one pass: each
-    asks for as many actions, all of them drawn or none."""
+def alike(
+    batch: ObservationBatch, known_N: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray[np.intp], int, float]]:
+    """(rows, samples, temperature) of the observations that can be answered in one pass: of those
+    whose past is known, each asks for as many actions, all of them drawn or none."""
     obs, request = batch.observations, batch.request
     ids_N = zip(obs.group_N.tolist(), obs.step_N.tolist(), strict=True)
     drawn_N = np.array([request.explores(group, step) for group, step in ids_N], dtype=bool)
-    for samples in np.unique(obs.samples_N[obs.samples_N > 0]).tolist():
+    for samples in np.unique(obs.samples_N[known_N & (obs.samples_N > 0)]).tolist():
         for drawn in (True, False):
-            rows = np.flatnonzero((obs.samples_N == samples) & (drawn_N == drawn))
+            rows = np.flatnonzero(known_N & (obs.samples_N == samples) & (drawn_N == drawn))
             if len(rows):
                 yield rows, samples, request.temperature if drawn else 0.0
 
@@ -229,17 +249,48 @@ def load_policy(
     lora_rank: int = 0,
     proprioception: bool = False,
     others: Iterable[Task] = (),
+    history: int = 0,
+    to_train: bool = False,
 ) -> VlmPolicy:
     """The policy `model` ("tiny", a checkpoint directory or a Hugging Face id) for these spaces;
-    ValueError where it does not load or was trained for others. `lora_rank` > 0, or a checkpoint
-    that is an adapter: only the adapter trains and travels (lora.py). `others`: see `VlmPolicy`."""
-    spec = PolicySpec.of(task, codec, cameras, image_size, proprioception)
+    ValueError where it does not load or was trained for others, or where the model cannot read so
+    long a history. `lora_rank` > 0, or a checkpoint that is an adapter: only the adapter trains
+    and travels (lora.py). `others`: see `VlmPolicy`; `to_train`: see `PolicySpec.check`."""
+    spec = PolicySpec.of(task, codec, cameras, image_size, proprioception, history)
     saved = PolicySpec.load(Path(model))
     if saved:
-        spec.check(saved, model)
+        spec.check(saved, model, to_train)
     vlm = load_vlm(model, device)
     train_adapter(vlm.model, model, lora_rank)
     spec = replace(spec, base=fingerprint(vlm.model))
     if saved:
         spec.check_base(saved, model)
-    return VlmPolicy(vlm, task, spec, seed, others)
+    policy = VlmPolicy(vlm, task, spec, seed, others)
+    policy.read_back(history)
+    return policy
+
+
+def check_context(policy: VlmPolicy) -> None:
+    """ValueError where the turns that the prompt tells are longer than the model's context."""
+    spec, config = policy.spec, policy.vlm.model.config.get_text_config()
+    scenes = (
+        task.sample(np.random.default_rng(seed))
+        for task in policy.tasks.values()
+        for seed in range(32)
+    )
+    longest = max((scene.instruction for scene in scenes), key=len)
+    # Any place takes as many words, and any width: two digits and a tenth each.
+    pose_17, width_1 = np.full((1, 7), 0.555, np.float32), np.full(1, 0.08, np.float32)
+    (text,) = policy.prompts([longest], pose_17, width_1)
+    image_1C = np.zeros((1, len(spec.cameras), spec.image_size, spec.image_size, 3), np.uint8)
+
+    def length(past: int) -> int:
+        return policy.encode_prompts.length(image_1C, text, policy.codec.num_tokens, past)
+
+    turn, room = length(1) - length(0), config.max_position_embeddings
+    if length(spec.history) > room:
+        raise ValueError(
+            f"history:={spec.history} is longer than the model's context: with the present turn "
+            f"it is {length(spec.history)} tokens of {room}, {turn} a turn; take at most "
+            f"history:={max(0, (room - length(0)) // turn)}, or fewer pixels with image_size:="
+        )

@@ -29,6 +29,9 @@ class PolicySpec:
     than the choice lack it."""
     base: str = ""
     """Of an adapter: the fingerprint of the model that it was trained on (lora.py)."""
+    history: int = 0
+    """Turns of the episode before the present one that the prompt tells again. Older files lack
+    it."""
 
     @staticmethod
     def of(
@@ -37,6 +40,7 @@ class PolicySpec:
         cameras: tuple[str, ...],
         image_size: int,
         proprioception: bool = False,
+        history: int = 0,
     ) -> PolicySpec:
         return PolicySpec(
             codec=codec,
@@ -46,6 +50,7 @@ class PolicySpec:
             cameras=cameras,
             image_size=image_size,
             proprioception=proprioception,
+            history=history,
         )
 
     def save(self, directory: Path) -> None:
@@ -66,10 +71,11 @@ class PolicySpec:
         lists = {name: tuple(values[name]) for name in ("action_dims", "cameras")}
         return PolicySpec(**(values | lists))
 
-    def check(self, checkpoint: PolicySpec, path: str) -> None:
+    def check(self, checkpoint: PolicySpec, path: str, to_train: bool = False) -> None:
         """ValueError, naming each difference, where the checkpoint is of another space. One that
         writes a token a dimension and this task's dimensions first serves it: writing stops
-        there. What is then saved is of this task alone, for only its dimensions were practised."""
+        there. What is then saved is of this task alone, for only its dimensions were practised.
+        `to_train`: one that knows single turns (history 0) may go on to learn to read several."""
         differences = [
             f"{field.name} is {getattr(checkpoint, field.name)!r} there and "
             f"{getattr(self, field.name)!r} here"
@@ -77,6 +83,7 @@ class PolicySpec:
             if field.name != "base"
             and getattr(checkpoint, field.name) != getattr(self, field.name)
             and not (field.name == "action_dims" and self._begins(checkpoint))
+            and not (field.name == "history" and to_train and checkpoint.history == 0)
         ]
         if differences:
             raise ValueError(

@@ -13,7 +13,7 @@ from rlrobo_sim.simulator import Simulator
 
 
 class RolloutEngines:
-    """`start`, `act`, `pending` and `unstable_groups` as `RolloutEngine` has them; a request names
+    """`start`, `act`, `pending` and the groups given up are as in `RolloutEngine`; a request names
     its task, and with it the shift (`rlrobo_core.shifts`). The first task's simulator is made at
     once, so that what is wrong with its arguments shows at the start, the others' when they are
     first asked for. A task keeps one simulator: under another shift a new one takes its place."""
@@ -38,6 +38,10 @@ class RolloutEngines:
     @property
     def unstable_groups(self) -> list[int]:
         return self._current.unstable_groups
+
+    @property
+    def unanswered_groups(self) -> list[int]:
+        return self._current.unanswered_groups
 
     def start(self, request: RolloutRequest) -> ObservationBatch:
         """Begin a request, whichever task the one in progress was of. ValueError where the

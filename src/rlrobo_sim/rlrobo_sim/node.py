@@ -120,6 +120,12 @@ class SimNode(RecordNode):
                 "dropped; check masses, sizes and targets of the task"
             )
             self.engine.unstable_groups.clear()
+        if self.engine.unanswered_groups:
+            self.complain(
+                f"the policy does not know how groups {self.engine.unanswered_groups} began, as "
+                "where it was started anew: they are dropped"
+            )
+            self.engine.unanswered_groups.clear()
 
     def _send(self, batch: ObservationBatch) -> None:
         self.publish(batch)

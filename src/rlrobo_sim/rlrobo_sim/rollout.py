@@ -87,6 +87,8 @@ class RolloutEngine:
         self.unstable_groups: list[int] = []
         """Groups given up because their physics diverged. They get no further outcomes, so the
         trainer drops them by name."""
+        self.unanswered_groups: list[int] = []
+        """Groups given up because the policy had no action for them, likewise."""
         self._sequence = 0
         self._queue: deque[int] = deque()
         self._slots: list[Slot] = []
@@ -116,7 +118,7 @@ class RolloutEngine:
             return None
         check_finite(actions)
         request, slots = self.pending.request, self._slots
-        outcomes = self._step(actions.target_M, self.pending)
+        outcomes = self._step(actions, self.pending)
         if self._slots:
             self._leave_out_finished(outcomes)
             self._go_on_with_chosen(request)
@@ -142,11 +144,11 @@ class RolloutEngine:
             self.simulator.reset(worlds_M, scenes, seeds)
             put(self._state, worlds_M, self.simulator.state(worlds_M))
 
-    def _step(self, target_M: NDArray[np.float32], answered: ObservationBatch) -> Outcomes:
+    def _step(self, actions: ActionBatch, answered: ObservationBatch) -> Outcomes:
         worlds_M = self._worlds_M()
         before = take(self._state, worlds_M)
         try:
-            self.simulator.step(worlds_M, target_M)
+            self.simulator.step(worlds_M, actions.target_M)
             unstable = np.zeros(0, dtype=np.int64)
         except UnstableWorlds as problem:
             unstable = problem.worlds
@@ -156,15 +158,18 @@ class RolloutEngine:
         if answered.request.branching:
             chosen = [on_path(answered.request, slot) for slot in self._slots]
             outcomes = replace(outcomes, chosen_M=np.concatenate(chosen))
-        return self._without(unstable, worlds_M, outcomes) if len(unstable) else outcomes
+        unanswered = worlds_M[~actions.said_M]
+        lost = [slot for slot in self._slots if np.isin(slot.worlds_G, unstable).any()]
+        left = [slot for slot in self._slots if np.isin(slot.worlds_G, unanswered).any()]
+        self.unstable_groups += [slot.group for slot in lost]
+        self.unanswered_groups += [slot.group for slot in left]
+        return self._without([*lost, *left], worlds_M, outcomes) if lost or left else outcomes
 
     def _without(
-        self, unstable: NDArray[np.int64], worlds_M: NDArray[np.int64], outcomes: Outcomes
+        self, lost: list[Slot], worlds_M: NDArray[np.int64], outcomes: Outcomes
     ) -> Outcomes:
-        """Give up the groups that the worlds `unstable` belong to."""
-        lost = [slot for slot in self._slots if np.isin(slot.worlds_G, unstable).any()]
+        """Give up these groups."""
         self._slots = [slot for slot in self._slots if slot not in lost]
-        self.unstable_groups += [slot.group for slot in lost]
         return select(outcomes, ~np.isin(worlds_M, [slot.worlds_G for slot in lost]))
 
     def _leave_out_finished(self, outcomes: Outcomes) -> None:

@@ -204,6 +204,7 @@ def _initial_policy(config: TrainConfig) -> VlmPolicy:
                 seed=config.seed,
             )
         )
+        policy.read_back(config.history)
     else:
         policy = _load(config, config.checkpoint or default_start(config.model, config.tasks))
     policy.version = 0
@@ -223,6 +224,8 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
         config.lora_rank,
         proprioception=config.senses.proprioception,
         others=tasks,
+        history=config.history,
+        to_train=config.mode == "train",
     )
 
 

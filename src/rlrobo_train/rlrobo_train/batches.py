@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rlrobo_policy.inputs import Past, Turn
 from rlrobo_policy.policy import VlmPolicy
 from rlrobo_train.buffer import Decision, Seen
 
@@ -34,21 +35,35 @@ class Batch:
     image_NC: NDArray[np.uint8]
     text_N: tuple[str, ...]
     """The prompts that the policy read."""
+    past_N: list[Past]
+    """The turns before them."""
     token_NST: torch.Tensor
     behaviour_NST: torch.Tensor
     advantage_NS: torch.Tensor
     value_N: torch.Tensor
 
 
+def units(weighed: Sequence[Sequence[Weighed]], history: int) -> list[list[Weighed]]:
+    """What learns together. Observations by themselves; where prompts tell former turns the
+    conversations of a group, one after the other, so that what they share is read once."""
+    if not history:
+        return [[row] for of_group in weighed for row in of_group]
+
+    def place(row: Weighed) -> tuple[int, int]:
+        return int(row.decision.rollout_S[0]), row.decision.step
+
+    return [sorted(of_group, key=place) for of_group in weighed if of_group]
+
+
 def minibatches(
-    rows: Sequence[Weighed], size: int, rng: np.random.Generator
+    units: Sequence[list[Weighed]], size: int, rng: np.random.Generator
 ) -> Iterator[list[Weighed]]:
-    """All rows in random order, divided evenly into parts of about `size` actions."""
-    actions = sum(len(row.decision.rollout_S) for row in rows)
+    """All units in random order, divided evenly into parts of about `size` actions."""
+    actions = sum(len(row.decision.rollout_S) for unit in units for row in unit)
     parts = max(1, round(actions / size))
-    for part in np.array_split(rng.permutation(len(rows)), parts):
+    for part in np.array_split(rng.permutation(len(units)), parts):
         if len(part):
-            yield [rows[i] for i in part]
+            yield [row for i in part for row in units[i]]
 
 
 def pack(policy: VlmPolicy, rows: Sequence[Weighed], size: int) -> list[Batch]:
@@ -70,6 +85,7 @@ def _stack(policy: VlmPolicy, rows: Sequence[Weighed]) -> Batch:
     return Batch(
         image_NC=np.stack([d.image_C for d in decisions]),
         text_N=prompts(policy, decisions),
+        past_N=pasts(policy, decisions),
         token_NST=torch.from_numpy(np.stack([d.token_ST for d in decisions])),
         behaviour_NST=torch.from_numpy(np.stack([d.logprob_ST for d in decisions])),
         advantage_NS=torch.from_numpy(np.stack([row.advantage_S for row in rows])).float(),
@@ -84,3 +100,14 @@ def prompts(policy: VlmPolicy, seen: Sequence[Seen]) -> tuple[str, ...]:
         np.stack([it.ee_pose for it in seen]),
         np.array([it.gripper_width for it in seen], np.float32),
     )
+
+
+def pasts(policy: VlmPolicy, seen: Sequence[Seen]) -> list[Past]:
+    """The turns before these observations, as the policy read them."""
+    return [_past(policy, it) if it.past else () for it in seen]
+
+
+def _past(policy: VlmPolicy, seen: Seen) -> Past:
+    texts = prompts(policy, [said.seen for said in seen.past])
+    turns = zip(seen.past, texts, strict=True)
+    return tuple(Turn(said.seen.image_C, text, said.token_T) for said, text in turns)

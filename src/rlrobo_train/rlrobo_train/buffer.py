@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,15 @@ class Seen:
     """f32[7], as the policy was told it: its prompt may have said so."""
     gripper_width: float
     """[m], likewise."""
+    past: tuple[Said, ...] = field(default=(), kw_only=True)
+    """The turns before it that the policy read as well, the oldest first."""
+
+
+class Said(NamedTuple):
+    """A turn that is over."""
+
+    seen: Seen
+    token_T: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,9 +109,8 @@ class _Asked:
     gripper_width: float
     samples: int
 
-    @property
-    def seen(self) -> Seen:
-        return Seen(self.image_C, self.instruction, self.ee_pose, self.gripper_width)
+    def seen(self, past: tuple[Said, ...] = ()) -> Seen:
+        return Seen(self.image_C, self.instruction, self.ee_pose, self.gripper_width, past=past)
 
 
 @dataclass(slots=True)
@@ -144,6 +153,8 @@ class RolloutBuffer:
     they have not succeeded: so that there is something to see of an episode that fails."""
     scored: bool = False
     """Every observation is judged by the process reward model; without its score none trains."""
+    history: int = 0
+    """Turns before an observation that the policy reads with it."""
     closed: bool = False
     """The simulation said that this was the last batch."""
     steps: int = 0
@@ -212,7 +223,7 @@ class RolloutBuffer:
 
     def add_actions(self, batch: ActionBatch) -> None:
         self.versions.add(batch.policy_version)
-        for m in range(len(batch)):
+        for m in np.flatnonzero(batch.said_M):
             key = (int(batch.group_M[m]), int(batch.rollout_M[m]), int(batch.step_M[m]))
             answer = _Answer(batch.token_MT[m], batch.logprob_MT[m], batch.policy_version)
             first = self._answers.setdefault(key, answer)
@@ -269,7 +280,17 @@ class RolloutBuffer:
                     return f"the action of rollout {rollout}, step {step} is missing"
                 if (step, rollout) not in results:
                     return f"the outcome of rollout {rollout}, step {step} is missing"
+        if self.history and (unseen := results.keys() - self._speakers(group).keys()):
+            return "what rollout {1} saw at step {0} is missing".format(*min(unseen))
         return ""
+
+    def _speakers(self, group: int) -> dict[tuple[int, int], tuple[int, int]]:
+        """(step, rollout) -> the row that speaks for that rollout."""
+        return {
+            (step, rollout): (step, first)
+            for (step, first), row in self._asked.get(group, {}).items()
+            for rollout in range(first, first + row.samples)
+        }
 
     def _cut_off(self, group: int) -> set[tuple[int, int]]:
         """(step, rollout) of what was seen after the last step of those that were truncated."""
@@ -295,19 +316,22 @@ class RolloutBuffer:
             alive_GL[rollout, step] = True
             chosen_GL[rollout, step] = result.chosen
         asked = sorted(self._asked[group].items())
+        pasts = self._pasts(group)
         path = [result for _, result in sorted(results.items()) if result.chosen]
         episodes = 1 if self.request.branching else self.request.group_size
         terms = np.sum([result.terms for result in path], axis=0) / episodes
         return RolloutGroup(
             group_id=group,
-            decisions=tuple(self._decision(group, *key, row) for key, row in asked if row.samples),
+            decisions=tuple(
+                self._decision(group, *key, row, pasts[key]) for key, row in asked if row.samples
+            ),
             reward_GL=reward_GL,
             alive_GL=alive_GL,
             chosen_GL=chosen_GL,
             success=sum(result.success for result in path) / episodes,
             terms=dict(zip(self.term_names, terms.tolist(), strict=True)),
             partings=tuple(s for s in range(shape[1]) if self.request.parts(group, s)),
-            end={rollout: row.seen for (_, rollout), row in asked if not row.samples},
+            end={key[1]: row.seen(pasts[key]) for key, row in asked if not row.samples},
             score=self._score(group, shape) if self.scored else None,
         )
 
@@ -323,7 +347,31 @@ class RolloutBuffer:
         ends = enumerate(last_G.tolist())
         return np.array([self.result(group.group_id, g, last).success for g, last in ends])
 
-    def _decision(self, group: int, step: int, first: int, row: _Asked) -> Decision:
+    def _pasts(self, group: int) -> dict[tuple[int, int], tuple[Said, ...]]:
+        """Of each observation the turns before it, as `rlrobo_policy.conversation` has them."""
+        asked, results = self._asked[group], self._results[group]
+        if not self.history:
+            return dict.fromkeys(asked, ())
+        speakers = self._speakers(group)
+        chosen = {step: rollout for (step, rollout), result in results.items() if result.chosen}
+
+        def said(step: int, rollout: int) -> Said:
+            token_T = self._answers[group, rollout, step].token_T
+            return Said(asked[speakers[step, rollout]].seen(), token_T)
+
+        def past(step: int, rollout: int) -> tuple[Said, ...]:
+            turns: list[Said] = []
+            for before in range(step - 1, max(step - self.history, 0) - 1, -1):
+                if self.request.parts(group, before + 1):
+                    rollout = chosen[before]
+                turns.insert(0, said(before, rollout))
+            return tuple(turns)
+
+        return {key: past(*key) for key in asked}
+
+    def _decision(
+        self, group: int, step: int, first: int, row: _Asked, past: tuple[Said, ...]
+    ) -> Decision:
         rollout_S = np.arange(first, first + row.samples)
         answers = [self._answers[group, int(rollout), step] for rollout in rollout_S]
         return Decision(
@@ -331,6 +379,7 @@ class RolloutBuffer:
             instruction=row.instruction,
             ee_pose=row.ee_pose,
             gripper_width=row.gripper_width,
+            past=past,
             step=step,
             rollout_S=rollout_S,
             token_ST=np.stack([answer.token_T for answer in answers]).astype(np.int64),

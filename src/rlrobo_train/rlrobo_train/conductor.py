@@ -199,7 +199,8 @@ class Conductor:
         self._asked += 1
         request = replace(request, request_id=self._asked)
         if request.phase == "train":
-            self._buffer = RolloutBuffer(request, scored=bool(self.config.process_reward))
+            scored, history = bool(self.config.process_reward), self.trainer.policy.spec.history
+            self._buffer = RolloutBuffer(request, scored=scored, history=history)
         else:
             self._buffer = RolloutBuffer(request, FILMED, WATCHED_EPISODES)
         self._render_s = self._decode_s = 0.0

@@ -54,6 +54,9 @@ class TrainConfig(PpoConfig, GrpoConfig):
     proprioception: Told = "auto"
     """Whether the prompt tells where the gripper is and how far it is open; auto: where the task
     needs it."""
+    history: int = field(default=0, metadata={"range": (0, 10000)})
+    """Turns of the episode before the present one that the prompt tells again; a checkpoint that
+    was trained with 0 may go on with more."""
     image_size: int = field(default=112, metadata={"range": (16, 2048)})
     """Height and width of the camera images [px]."""
     device: str = "cpu"

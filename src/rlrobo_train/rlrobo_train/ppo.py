@@ -27,7 +27,7 @@ from rlrobo_policy.critic import Backbone, Critic
 from rlrobo_policy.policy import VlmPolicy
 from rlrobo_policy.tree import action_states, symbol_logits
 from rlrobo_train.advantages import explained_variance, gae
-from rlrobo_train.batches import Batch, Weighed, prompts
+from rlrobo_train.batches import Batch, Weighed, pasts, prompts
 from rlrobo_train.buffer import RolloutGroup, Seen
 from rlrobo_train.loss import LossTerms, value_loss
 from rlrobo_train.trainer import Trainer, UpdateConfig, UpdateStats, mean
@@ -129,7 +129,8 @@ class PpoTrainer(Trainer):
         for first in range(0, len(seen), self.config.micro_batch):
             part = seen[first : first + self.config.micro_batch]
             image_NC = np.stack([it.image_C for it in part])
-            inputs = self.policy.encode_prompts(image_NC, prompts(self.policy, part))
+            texts, past_N = prompts(self.policy, part), pasts(self.policy, part)
+            inputs = self.policy.encode_prompts(image_NC, texts, past_N, fold=True)
             values += self.critic.judge(self.model, inputs.to(self.policy.device)).tolist()
         return values
 

@@ -60,7 +60,8 @@ class Listener(Conductor):
                 self.progress.note(problem)
             return
         self._check_images(batch)
-        buffer = self._open.setdefault(request.request_id, RolloutBuffer(request))
+        history = self.trainer.policy.spec.history
+        buffer = self._open.setdefault(request.request_id, RolloutBuffer(request, history=history))
         buffer.add_observations(batch)
         for actions in self._early.pop(request.request_id, []):
             buffer.add_actions(actions)
@@ -202,7 +203,7 @@ class BagReading(Listener):
 
 def check_tokens(batch: ActionBatch, policy: VlmPolicy) -> None:
     """ValueError where these are not action tokens of the policy's codec."""
-    known = np.isin(batch.token_MT, policy.token_V.cpu().numpy())
+    known = np.isin(batch.token_MT, policy.token_V.cpu().numpy()) | ~batch.said_M[:, None]
     if not known.all() or (len(batch) and batch.token_MT.shape[1] > policy.codec.num_tokens):
         odd = batch.token_MT[~known][:1].tolist() or batch.token_MT[0].tolist()
         raise ValueError(

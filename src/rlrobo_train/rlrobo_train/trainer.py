@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from rlrobo_policy.inputs import PromptInputs
 from rlrobo_policy.policy import VlmPolicy
 from rlrobo_policy.tree import action_logits, log_softmax
-from rlrobo_train.batches import Batch, Weighed, minibatches, pack
+from rlrobo_train.batches import Batch, Weighed, minibatches, pack, units
 from rlrobo_train.buffer import RolloutGroup
 from rlrobo_train.loss import LossTerms, policy_loss
 
@@ -77,19 +77,19 @@ class Trainer(ABC):
         """One iteration on whole groups; the policy's version goes up by one even where no group
         has anything to teach. NotFinite, after saving the batch into `dump`, on NaN."""
         weighed = self._weigh(groups)
-        rows = [row for of_group in weighed for row in of_group]
+        learned = units(weighed, self.policy.spec.history)
         rng = np.random.default_rng((self.seed, self.policy.version))
         terms: list[tuple[LossTerms, int]] = []
         norms: list[float] = []
         for _ in range(self.config.epochs):
-            for part in minibatches(rows, self.config.minibatch_size, rng):
+            for part in minibatches(learned, self.config.minibatch_size, rng):
                 part_terms, norm = self._step(part, temperature, dump)
                 terms += part_terms
                 norms.append(norm)
         self.policy.version += 1
         return self._metrics(terms, norms) | {
             "groups/without_variance": float(sum(not of_group for of_group in weighed)),
-            "groups/decisions": float(len(rows)),
+            "groups/decisions": float(sum(map(len, weighed))),
         }
 
     def save_files(self, directory: Path) -> None:
@@ -142,7 +142,8 @@ class Trainer(ABC):
     def _inputs(self, batch: Batch) -> tuple[PromptInputs, torch.Tensor]:
         """The prompts, and which symbols the actions were, i64[N, S, T], for the model."""
         device = self.policy.device
-        inputs = self.policy.encode_prompts(batch.image_NC, batch.text_N).to(device)
+        encode = self.policy.encode_prompts
+        inputs = encode(batch.image_NC, batch.text_N, batch.past_N, fold=True).to(device)
         return inputs, torch.from_numpy(self.policy.symbols(batch.token_NST.numpy())).to(device)
 
     def _surrogate(

@@ -18,6 +18,9 @@ from rlrobo_policy.remote.layout import Served
 from rlrobo_policy.remote.server import PolicyServer, ServerConfig, door_of
 from rlrobo_policy.spec import PolicySpec
 
+CONVERSATIONS = 64
+"""Connections whose episodes are remembered, where the policy reads former turns."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -64,6 +67,7 @@ def make_server(command: Command) -> PolicyServer:
         else fitting_tasks(spec, command.variant)
     )
     door_of(command.server)  # what is wrong there is told before a large model is loaded
+    from rlrobo_policy.conversation import Memory
     from rlrobo_policy.policy import load_policy
 
     policy = load_policy(
@@ -75,11 +79,13 @@ def make_server(command: Command) -> PolicyServer:
         device=command.device,
         proprioception=spec.proprioception,
         others=tasks.values(),
+        history=spec.history,
     )
     name = command.checkpoint.resolve().name
     policy.version = int(name) if name.isdecimal() else 0
+    policy.memory = Memory(spec.history, requests=CONVERSATIONS)
     served = Served.of(tasks.values(), spec.cameras, spec.image_size)
-    return PolicyServer(policy, tasks, served, command.server)
+    return PolicyServer(policy, tasks, served, command.server, spec.history)
 
 
 async def serve_until_signal(server: PolicyServer) -> None:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from itertools import count
 from ssl import SSLContext
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -87,10 +88,13 @@ class PolicyServer:
         tasks: dict[str, Task],
         served: Served,
         config: ServerConfig = ServerConfig(),
+        history: int = 0,
     ) -> None:
-        """`served` is what `policy` sees and does, `tasks` those that it names. ValueError as
-        `door_of`."""
+        """`served` is what `policy` sees and does, `tasks` those that it names; `history`: how many
+        turns before the present one it reads. ValueError as `door_of`."""
         self.policy, self.tasks, self.served, self.config = policy, tasks, served, config
+        self.history = history
+        self._connections = count(1)
         self._door = door_of(config)
 
     @property
@@ -131,12 +135,13 @@ class PolicyServer:
 
     async def _converse(self, connection: ServerConnection) -> None:
         who = connection.remote_address  # it is forgotten when the connection ends
+        number = next(self._connections)
         log.info("%s connected", who)
         try:
             served = replace(self.served, policy_version=self.policy.version)
             await connection.send(pack(served.metadata()))
             async for said in connection:
-                await connection.send(await self._answer(said))
+                await connection.send(await self._answer(said, number))
         except ConnectionClosed:
             pass
         except ValueError as error:
@@ -155,10 +160,19 @@ class PolicyServer:
         except ConnectionClosed:
             pass
 
-    async def _answer(self, said: bytes | str) -> bytes:
+    async def _answer(self, said: bytes | str, connection: int) -> bytes:
+        """Of a connection's conversation, which is told from others by its number."""
         if isinstance(said, str):
             raise ValueError("text came, but observations are binary messages of msgpack")
-        batch = read_question(unpack(said), self.served)
+        question = unpack(said)
+        if self.history and "rlrobo" not in question:
+            raise ValueError(
+                f"the policy reads {self.history} turns of the episode before the present one, so "
+                "the observation must say whose it is: send 'rlrobo' with 'group', which counts "
+                "episodes, and 'step', or serve a checkpoint of a run with history:=0"
+            )
+        batch = read_question(question, self.served)
+        batch = replace(batch, request=replace(batch.request, request_id=connection))
         name, _ = parse_task(batch.request.task)
         if name not in self.tasks:
             raise ValueError(
@@ -173,6 +187,11 @@ class PolicyServer:
             actions = self.policy.act(batch)
         except Exception as error:
             raise PolicyFailed from error
+        if not actions.said_M.all():
+            raise ValueError(
+                f"the policy does not know what came before step {batch.observations.step_N[0]} of "
+                "this episode, as where the connection was lost in it: begin anew with step 0"
+            )
         took = time.perf_counter() - began
         action_ND = normalised_action(task, batch.observations.ee_pose_N, actions.target_M)
         return answer(actions, action_ND[0], took)

@@ -76,6 +76,7 @@ class RobotEdge:
             target = self._act(policy, batch, seen_at).target_M[0].tolist()
         except NoAnswer as error:  # the safety node holds the arm until there is one again
             self.node.complain(str(error))
+            self._step = 0  # whoever answers next need not know what was said before
             return
         acted = time.monotonic()
         self._publish(target, seen_at)
