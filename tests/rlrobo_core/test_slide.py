@@ -126,19 +126,27 @@ def test_the_rest_is_where_friction_has_eaten_the_speed():
     np.testing.assert_array_equal(TASK.rest(state(puck=PUCK))[0], PUCK[:2])
 
 
-def test_the_right_speed_earns_at_once_what_is_left_of_the_way():
+def earned(before: SceneState, after: SceneState) -> float:
+    return float(TASK.reward_terms(before, after)["slide"][0])
+
+
+def test_speed_earns_nothing_before_the_puck_has_travelled_and_too_much_is_charged_at_once():
     still = state(puck=PUCK)
-    length = TASK.distance(still)[0]
-    ahead = np.array([*(np.subtract(PAD, PUCK)[:2] / length), 0.0])
+    way_3 = np.array([*np.subtract(PAD, PUCK)[:2], 0.0])
+    length = np.linalg.norm(way_3)
+    right_3 = np.sqrt(2.0 * TASK.friction * 9.81 * length) * way_3 / length
+    for share in (0.5, 0.9, 1.0):
+        assert earned(still, state(puck=PUCK, velocity=share * right_3)) == pytest.approx(0.0)
+    half = state(puck=np.array(PUCK) + 0.5 * way_3, velocity=np.sqrt(0.5) * right_3)
+    assert earned(still, half) == pytest.approx(0.5 * np.abs(way_3).sum())
+    assert earned(still, state(puck=PUCK, velocity=1.5 * right_3)) < -0.1
 
-    def earned(speed):
-        after = state(puck=PUCK, velocity=tuple(speed * ahead))
-        return float(TASK.reward_terms(still, after)["slide"][0])
 
-    right = np.sqrt(2.0 * TASK.friction * 9.81 * length)
-    assert earned(right) == pytest.approx(length, abs=1e-9)
-    assert earned(0.9 * right) < earned(right) > earned(1.1 * right)
-    assert earned(1.5 * right) < 0.0, "too fast is worse than not at all"
+def test_a_step_aside_counts_as_much_as_one_ahead():
+    still = state(puck=PUCK)
+    ahead, aside = np.add(PUCK, (0.01, 0, 0)), np.add(PUCK, (0, -0.01, 0))
+    assert earned(still, state(puck=ahead)) == pytest.approx(earned(still, state(puck=aside)))
+    assert earned(still, state(puck=np.add(PUCK, (0, 0.01, 0)))) == pytest.approx(-0.01)
 
 
 def test_rewards_are_differences_and_cannot_be_farmed():

@@ -161,6 +161,14 @@ class Slide:
         """f64[N] [m], from where the puck will stop to the pad's centre."""
         return np.linalg.norm(self.rest(state) - state.object_pose["target"][:, :2], axis=-1)
 
+    def left(self, state: SceneState) -> Array:
+        """f64[N] [m], of the way to the pad, along x plus along y: as it is, or as it will be when
+        the puck has stopped if that is more. So speed is paid while the puck travels and not in
+        advance, or a hard hit would earn more at once than a gentle push that ends nearer; one
+        that will go too far is charged at once; and an error aside weighs as much as one ahead."""
+        place_2N2 = np.stack([state.object_pose["puck"][:, :2], self.rest(state)])
+        return np.abs(place_2N2 - state.object_pose["target"][:, :2]).sum(-1).max(0)
+
     def success(self, state: SceneState) -> NDArray[np.bool_]:
         rests_N = is_still(state, "puck") & is_on_table(state, "puck", HEIGHT / 2)
         return (self.distance(state) < self.threshold) & rests_N
@@ -168,7 +176,7 @@ class Slide:
     def reward_terms(self, before: SceneState, after: SceneState) -> dict[str, Array]:
         return {
             "approach": self._approach(before) - self._approach(after),
-            "slide": self.miss(before) - self.miss(after),
+            "slide": self.left(before) - self.left(after),
             "success": self.success(after).astype(np.float64),
         }
 
