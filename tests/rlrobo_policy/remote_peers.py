@@ -119,6 +119,7 @@ def serving(
     task: Task = REACH,
     cameras: tuple[str, ...] = CAMERAS,
     image_size: int = SIDE,
+    history: int = 0,
     **config: Any,
 ) -> Iterator[int]:
     """The port of a server of `policy`."""
@@ -127,6 +128,7 @@ def serving(
         {task.name: task},
         Served.of([task], cameras, image_size),
         ServerConfig(**{"port": 0} | config),
+        history,
     )
 
     async def body(report: Callable[[int], None]) -> None:

@@ -4,13 +4,19 @@ stock model says; and a policy never answers to another past than the recorded o
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from rlrobo_core.tasks import make_task
+from rlrobo_core.types import NO_ACTION, ObservationBatch, PolicyUpdate
 from rlrobo_policy.inputs import Past, PromptEncoder, PromptInputs, Turn
+from rlrobo_policy.policy import VlmPolicy, load_policy
+from rlrobo_policy.robot.readings import Readings, Stamped
 from rlrobo_policy.tiny import save_tiny
 from rlrobo_policy.tree import action_logits, log_softmax, sample_actions
 from rlrobo_policy.vlm import Vlm, load_vlm
@@ -199,3 +205,68 @@ def test_the_length_of_a_prompt_is_foreseen(vlm: Vlm, token_V: torch.Tensor) -> 
     inputs = encode(images()[-1:], TEXTS[-1:], past_N[-1:])
     foreseen = encode.length(images()[-1:], TEXTS[-1], TOKENS, past=2)
     assert foreseen == inputs.token_NP.shape[1] + TOKENS
+
+
+# ---------------------------------------------------------------- what a policy with one refuses
+
+
+def reader(history: int, model: str = "tiny", **options: Any) -> VlmPolicy:
+    return load_policy(model, make_task("reach"), history=history, **options)
+
+
+def test_a_checkpoint_knows_its_history(tmp_path: Path) -> None:
+    reader(2).save(tmp_path)
+    assert reader(2, str(tmp_path)).spec.history == 2
+    for history in (0, 1, 3):
+        with pytest.raises(ValueError, match=rf"history is 2 there and {history} here"):
+            reader(history, str(tmp_path), to_train=True)
+
+
+def test_single_turns_may_go_on_to_several_but_only_by_training(tmp_path: Path) -> None:
+    reader(0).save(tmp_path)
+    assert reader(2, str(tmp_path), to_train=True).spec.history == 2
+    with pytest.raises(ValueError, match=r"history is 0 there and 2 here"):
+        reader(2, str(tmp_path))
+
+
+def test_weights_of_another_history_are_not_taken_up(tmp_path: Path) -> None:
+    there = reader(1)
+    weights = {n: p.detach().clone() for n, p in there.vlm.model.named_parameters()}
+    save_file(weights, tmp_path / "w", metadata={"spec": there.spec.to_json()})
+    with pytest.raises(ValueError, match=r"history is 1 there and 0 here"):
+        reader(0).load_weights(PolicyUpdate(1, str(tmp_path / "w")))
+
+
+def test_a_history_beyond_the_context_is_refused_with_the_longest_that_fits() -> None:
+    with pytest.raises(ValueError, match=r"history:=500 is longer than.*of 2048.*at most") as told:
+        reader(500, proprioception=True)
+    longest = int(str(told.value).rsplit("history:=", 1)[1].split(",")[0])
+    assert reader(longest, proprioception=True).spec.history == longest
+    with pytest.raises(ValueError, match="longer than the model's context"):
+        reader(longest + 1, proprioception=True)
+
+
+def test_a_robots_new_episode_is_a_new_conversation() -> None:
+    policy = reader(2)
+    first = [policy.act(robots(step)) for step in range(3)]
+    assert all(actions.said_M.all() for actions in first)
+    again = policy.act(robots(0, episode=1))
+    np.testing.assert_array_equal(again.logprob_MT, first[0].logprob_MT)
+    assert (policy.act(robots(1, episode=1)).token_MT != NO_ACTION).all()
+    # The first episode is over: it is not known any more.
+    assert (policy.act(robots(3)).token_MT == NO_ACTION).all()
+
+
+def test_a_robot_that_began_elsewhere_gets_no_action() -> None:
+    policy = reader(1)
+    assert (policy.act(robots(5)).token_MT == NO_ACTION).all()
+    assert (policy.act(robots(0)).token_MT != NO_ACTION).all()
+
+
+def robots(step: int, episode: int = 0) -> ObservationBatch:
+    readings = Readings(("front",), 112, 1.0, instruction="reach the green ball")
+    image = np.random.default_rng(step).integers(0, 255, (112, 112, 3), dtype=np.uint8)
+    readings.images["front"] = Stamped(image, 0.0)
+    readings.ee_pose = Stamped(np.float32([0.5, 0.0, 0.2, 1, 0, 0, 0]), 0.0)
+    readings.gripper_width = Stamped(0.04, 0.0)
+    return readings.observe("reach", episode, step, seed=0)
