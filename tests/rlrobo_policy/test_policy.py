@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from rlrobo_core.errors import is_ours
 from rlrobo_core.tasks import Reach, Task, make_task
 from rlrobo_core.types import ObservationBatch, Observations, Outcomes, PolicyUpdate, RolloutRequest
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
@@ -236,6 +238,23 @@ def test_only_a_policy_that_is_told_the_posture_acts_on_it(proprioception: bool)
 def test_words_act_too() -> None:
     actions = load_policy("tiny", REACH, codec="words").act(batch())
     assert actions.token_MT.shape == (6, 1)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "rlrobo.json"])
+def test_a_checkpoint_that_is_cut_off_is_named(tmp_path: Path, file: str) -> None:
+    """As one that was copied by hand and not to the end."""
+    shutil.copytree(shipped_checkpoint(["reach"]), tmp_path / "cut")
+    path = tmp_path / "cut" / file
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match=str(tmp_path / "cut")) as raised:
+        load_policy(str(tmp_path / "cut"), REACH)
+    assert is_ours(raised.value)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(device: str) -> None:
+    with pytest.raises(ValueError, match=f"device:={device} is not to be had here.*Choose cpu"):
+        load_policy("tiny", REACH, device=device)
 
 
 def test_unknown_model_names_the_choices() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rlrobo_core.errors import is_ours
 from rlrobo_core.tasks.reach import Reach
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.mujoco.gl import make_context
@@ -165,5 +166,6 @@ def test_without_a_driver_the_error_names_the_cure(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MUJOCO_EGL_DEVICE_ID", "999")
     with closing(MujocoSimulator(REACH, 1, image_size=40, num_render_workers=1)) as sim:
         sim.reset([0], scenes(1), [0])
-        with pytest.raises(RuntimeError, match="sudo apt install libegl1"):
+        with pytest.raises(ValueError, match="sudo apt install libegl1") as raised:
             sim.render([0])
+    assert is_ours(raised.value), "a sentence for the user, not a traceback"

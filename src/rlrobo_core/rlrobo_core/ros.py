@@ -39,7 +39,7 @@ from rclpy.qos import (
 from rclpy.signals import SignalHandlerOptions
 
 from rlrobo_core.config import field_docs, from_values
-from rlrobo_core.errors import is_ours
+from rlrobo_core.errors import told
 from rlrobo_core.from_messages import Record, from_msg
 from rlrobo_core.gaps import GapCounter
 from rlrobo_core.messages import to_msg
@@ -374,9 +374,8 @@ def run_node(make: Callable[[], PlainNode], args: list[str] | None = None) -> in
     except Exception as error:
         if interrupted and node is None:
             return 0
-        if not (isinstance(error, ValueError) and is_ours(error)):
+        if not told(error):
             raise
-        print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
         rclpy.try_shutdown()

@@ -35,8 +35,13 @@ def train_adapter(model: Qwen2_5_VLForConditionalGeneration, name: str, rank: in
             )
         for parameter_name, parameter in model.named_parameters():
             parameter.requires_grad_(".lora_" in parameter_name)
+    elif rank and name == "tiny":
+        raise ValueError(
+            f"lora_rank:={rank} adapts weights that were trained, those of 'tiny' are random: "
+            "choose a checkpoint directory or a Hugging Face id, or lora_rank:=0"
+        )
     elif rank:
-        _add_adapter(model, name, rank)
+        add_adapter(model, name, rank)
 
 
 def fingerprint(model: Qwen2_5_VLForConditionalGeneration) -> str:
@@ -53,12 +58,8 @@ def fingerprint(model: Qwen2_5_VLForConditionalGeneration) -> str:
     return digest.hexdigest()[:16] if frozen else ""
 
 
-def _add_adapter(model: Qwen2_5_VLForConditionalGeneration, name: str, rank: int) -> None:
-    if name == "tiny":
-        raise ValueError(
-            f"lora_rank:={rank} adapts weights that were trained, those of 'tiny' are random: "
-            "choose a checkpoint directory or a Hugging Face id, or lora_rank:=0"
-        )
+def add_adapter(model: Qwen2_5_VLForConditionalGeneration, name: str, rank: int) -> None:
+    """A new one, which changes nothing yet, on the base `name`."""
     from peft import LoraConfig  # here, for its import takes long
 
     # The adapter's files name the base: they must find it from any working directory.

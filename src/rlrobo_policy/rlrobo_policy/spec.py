@@ -58,9 +58,13 @@ class PolicySpec:
 
     @staticmethod
     def load(directory: Path) -> PolicySpec | None:
-        """None where the directory is a plain Hugging Face model without rlrobo's file."""
+        """None where the directory is a plain Hugging Face model without rlrobo's file; ValueError
+        where that is damaged."""
         file = directory / FILE
-        return PolicySpec.from_json(file.read_text()) if file.exists() else None
+        try:
+            return PolicySpec.from_json(file.read_text()) if file.exists() else None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} is damaged ({error}): take another checkpoint") from error
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoTokenizer,
     PreTrainedTokenizerBase,
@@ -44,6 +45,17 @@ class Vlm:
         self.save_processor(directory)
 
 
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch has no CUDA, or knows no such name
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"device:={device} is not to be had here: {reason}. Choose cpu, or ask ./rlrobo doctor "
+            "why there is no cuda"
+        ) from error
+
+
 def base_of(name: str) -> str:
     """The model that the adapter in this directory was trained on; "" where it holds none."""
     file = Path(name) / "adapter_config.json"
@@ -54,7 +66,8 @@ def load_vlm(name: str, device: str = "cpu", dtype: torch.dtype | None = None) -
     """The model `name`: "tiny" (random weights, made in code), a directory, or a Hugging Face
     id such as Qwen/Qwen2.5-VL-3B-Instruct. `dtype` defaults to bfloat16 on CUDA, else float32.
 
-    ValueError where there is no such model, with the choices."""
+    ValueError where there is no such model or device, with the choices."""
+    _check_device(device)
     if name == "tiny":
         with tempfile.TemporaryDirectory() as directory:
             return load_vlm(str(save_tiny(Path(directory))), device, dtype)
@@ -64,7 +77,7 @@ def load_vlm(name: str, device: str = "cpu", dtype: torch.dtype | None = None) -
         tokenizer = AutoTokenizer.from_pretrained(name)
         image_processor = Qwen2VLImageProcessorPil.from_pretrained(name)
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(name, dtype=dtype)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         if base := base_of(name):
             raise ValueError(
                 f"{name} is an adapter and its base model {base} does not load: put that back "

@@ -13,6 +13,7 @@ from rlrobo_core.config import from_values
 from rlrobo_core.intervals import SuccessRate
 from rlrobo_core.task_set import make_tasks, widest_task
 from rlrobo_policy.policy import VlmPolicy, default_start, load_policy
+from rlrobo_train.checkpoint import MANIFEST, open_checkpoint
 from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.evaluation import Rates
@@ -206,9 +207,20 @@ def _initial_policy(config: TrainConfig) -> VlmPolicy:
         )
         policy.read_back(config.history)
     else:
+        _check_whole(config.checkpoint)
         policy = _load(config, config.checkpoint or default_start(config.model, config.tasks))
     policy.version = 0
     return policy
+
+
+def _check_whole(checkpoint: str) -> None:
+    """ValueError where the checkpoint was damaged since its run wrote it. Others say nothing of
+    how long their files are."""
+    if checkpoint and (Path(checkpoint) / MANIFEST).exists():
+        try:
+            open_checkpoint(Path(checkpoint))
+        except ValueError as error:
+            raise ValueError(f"{error}; name another one of its run") from error
 
 
 def _load(config: TrainConfig, model: str) -> VlmPolicy:

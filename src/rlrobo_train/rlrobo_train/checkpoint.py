@@ -13,7 +13,6 @@ a full disk leaves the one before it untouched.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import logging
@@ -29,6 +28,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
+from rlrobo_core.errors import DISK_FULL
 from rlrobo_train.plain_state import load_state, save_state
 
 MANIFEST = "manifest.json"
@@ -205,10 +205,9 @@ def _write_problem(place: Path, error: Exception) -> str:
 
 def _is_disk_full(error: Exception) -> bool:
     # safetensors reports the system's error in words only.
-    full = (errno.ENOSPC, errno.EDQUOT)
-    if isinstance(error, OSError) and error.errno in full:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         return True
-    return any(f"os error {code})" in str(error) for code in full)
+    return any(f"os error {code})" in str(error) for code in DISK_FULL)
 
 
 def _write_manifest(directory: Path, version: int) -> None:

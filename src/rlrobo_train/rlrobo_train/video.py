@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from rlrobo_core.errors import DISK_FULL
+
 SUCCESS, FAILURE, BACKGROUND = (46, 160, 67), (207, 34, 46), (24, 26, 30)
 BORDER = 6
 """Thickness of the frame that shows how an episode ended [px]."""
@@ -25,7 +27,6 @@ HOLD_S = 1.0
 """How long the last frame stays [s]."""
 
 Frame = NDArray[np.uint8]
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ CURE = (
 )
 
 
-class NoOpenGL(RuntimeError):
+class NoOpenGL(ValueError):
     """There is no library to draw with."""
 
 

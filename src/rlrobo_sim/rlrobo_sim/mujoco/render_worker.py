@@ -1,7 +1,7 @@
 """A rendering process: `python -m rlrobo_sim.mujoco.render_worker PIPE_FD SHARED_FD`.
 
 Gets the model and the `RigConfig`, then ranges of rows to draw, through the pipe; answers each
-with None, or with a sentence that says what went wrong. Ends when the pipe does.
+with None, or with the error to raise. Ends when the pipe does.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ def main() -> None:
     with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
         try:
             _serve(pipe, shared_fd)
-        except (RuntimeError, ValueError) as error:
-            pipe.send(str(error))
+        except ValueError as error:  # for the user: there is no library to draw with
+            pipe.send(error)
+        except RuntimeError as error:
+            pipe.send(RuntimeError(f"a rendering worker failed: {error}"))
 
 
 def _serve(pipe: Connection[Any, Any], shared_fd: int) -> None:

@@ -245,13 +245,14 @@ def _start_worker(shared_fd: int) -> _Worker:
 
 
 def _receive(worker: _Worker) -> None:
-    """Wait for a worker's answer; RuntimeError with its reason if it failed."""
+    """Wait for a worker's answer; raises what it could not do. RuntimeError where it died."""
     try:
         problem = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
-        problem = f"it ended with exit code {worker.process.wait()}"
+        code = worker.process.wait()
+        problem = RuntimeError(f"a rendering worker failed: it ended with exit code {code}")
     if problem is not None:
-        raise RuntimeError(f"a rendering worker failed: {problem}")
+        raise problem
 
 
 def _model_bytes(model: mujoco.MjModel) -> bytes:
