@@ -21,6 +21,7 @@ from rlrobo_core.types import (
     Outcomes,
     PolicyUpdate,
     RolloutRequest,
+    ScoreBatch,
 )
 
 REQUEST = RolloutRequest(
@@ -84,6 +85,18 @@ def action_batch(count: int) -> ActionBatch:
     )
 
 
+def score_batch(count: int) -> ScoreBatch:
+    rng = np.random.default_rng(2)
+    return ScoreBatch(
+        sequence=13,
+        request_id=7,
+        group_N=rng.integers(0, 2**40, count),
+        rollout_N=rng.integers(0, 9, count, np.int32),
+        step_N=rng.integers(0, 12, count, np.int32),
+        score_N=rng.random(count, np.float32),
+    )
+
+
 RECORDS = {
     "request": REQUEST,
     "update": PolicyUpdate(version=5, path="run/checkpoints/5/model.safetensors"),
@@ -91,6 +104,7 @@ RECORDS = {
     "first observations": observation_batch(3, 0),
     "actions": action_batch(6),
     "no actions": action_batch(0),
+    "scores": score_batch(4),
 }
 
 

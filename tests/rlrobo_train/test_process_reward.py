@@ -14,6 +14,7 @@ import torch
 
 from rlrobo_core.task_set import Senses
 from rlrobo_core.tasks import Reach
+from rlrobo_core.types import RolloutRequest
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
@@ -22,16 +23,18 @@ from rlrobo_train.config import TrainConfig
 from rlrobo_train.local import run_local
 from rlrobo_train.metrics import read_metrics
 from rlrobo_train.process_reward.labels import LabelConfig
-from rlrobo_train.process_reward.make import measure, progress_lessons
+from rlrobo_train.process_reward.make import judged, learn, measure, progress_lessons
 from rlrobo_train.process_reward.model import (
+    MEMORY,
     Card,
     ProcessReward,
     backbone_of,
     check_fits,
     load_process_reward,
+    ways,
 )
-from rlrobo_train.process_reward.watched import Watched, of_expert, of_policy
-from rlrobo_train.supervised import LessonConfig, teach
+from rlrobo_train.process_reward.watched import Watched, of_expert, of_policy, watch
+from rlrobo_train.supervised import LessonConfig
 
 TASK = Reach(max_steps=6)
 SENSES = Senses(("front",), False)
@@ -68,8 +71,7 @@ def learned(watched: list[Watched]) -> ProcessReward:
     torch.manual_seed(0)
     policy = make_policy()
     lessons = progress_lessons(policy, TASK, watched, LabelConfig())
-    teach(policy.vlm, lessons, LessonConfig(steps=25, batch_size=16, learning_rate=5e-4), seed=0)
-    return ProcessReward(policy)
+    return learn(policy, lessons, LessonConfig(steps=25, batch_size=16, learning_rate=5e-4), seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +79,6 @@ def made(learned: ProcessReward, tmp_path_factory: pytest.TempPathFactory) -> Pa
     directory = tmp_path_factory.mktemp("made")
     learned.save(directory, Card(("reach",), backbone_of(learned.policy)))
     return directory
-
-
-def judged(model: ProcessReward, it: Watched) -> np.ndarray:
-    return model.judge(it.image_LC, [it.instruction] * len(it), it.ee_pose_L, it.gripper_width_L)
 
 
 def test_it_learns_from_a_handful_of_trajectories(learned, watched) -> None:
@@ -95,8 +93,40 @@ def test_a_score_is_a_probability_that_its_neighbours_do_not_move(learned, watch
     it = watched[0]
     score_L = judged(learned, it)
     assert score_L.dtype == np.float32 and ((score_L >= 0) & (score_L <= 1)).all()
-    alone = learned.judge(it.image_LC[:1], [it.instruction], it.ee_pose_L[:1], it.gripper_width_L)
-    np.testing.assert_allclose(alone, score_L[:1], atol=1e-5)
+    last = slice(len(it) - 1, None)
+    alone = learned.judge(
+        it.image_LC[last],
+        [it.instruction],
+        it.ee_pose_L[last],
+        it.gripper_width_L[last],
+        ways(it.ee_pose_L[:, :3])[last],
+    )
+    np.testing.assert_allclose(alone, score_L[last], atol=1e-5)
+
+
+def test_as_it_runs_a_rollout_has_the_scores_that_it_has_as_a_whole(learned, simulator) -> None:
+    """And where a batch never came, what needs it has no score."""
+    policy = make_policy()
+    request = RolloutRequest(1, 0, "train", "trajectory", "reach", 3, (0, 1), 2, 0, 5.0)
+    engine, batches = RolloutEngine(simulator, TASK, 2), []
+    batch = engine.start(request)
+    while not batch.last:
+        batches.append(batch)
+        following = engine.act(policy.act(batch))
+        assert following is not None
+        batch = following
+    together: dict[tuple[int, ...], float] = {}
+    for said in map(learned.score, batches):
+        ids = zip(said.group_N.tolist(), said.rollout_N.tolist(), said.step_N.tolist(), strict=True)
+        together |= dict(zip(ids, said.score_N.tolist(), strict=True))
+    whole = [judged(learned, it) for it in watch([*batches, batch])]
+    last = {key[:2]: max(k[2] for k in together if k[:2] == key[:2]) for key in together if key[2]}
+    for (group, rollout), step in last.items():
+        assert any(abs(it[-1] - together[group, rollout, step]) < 1e-5 for it in whole)
+    again = ProcessReward(learned.policy)
+    for late in batches[1:]:
+        lacking = again.score(late).step_N
+        assert (lacking > MEMORY).all()
 
 
 def test_it_is_the_same_when_it_is_loaded_again(learned, made, watched) -> None:

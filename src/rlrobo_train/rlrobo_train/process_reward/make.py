@@ -31,7 +31,7 @@ from rlrobo_policy.vocabulary import word_token_ids
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_train.process_reward.auc import auc, auc_interval
 from rlrobo_train.process_reward.labels import NO, UNKNOWN, YES, LabelConfig, label
-from rlrobo_train.process_reward.model import Card, ProcessReward, backbone_of, questions
+from rlrobo_train.process_reward.model import Card, ProcessReward, backbone_of, questions, ways
 from rlrobo_train.process_reward.watched import (
     Watched,
     of_bags,
@@ -79,7 +79,7 @@ class ProcessRewardConfig:
     """Episodes of the policy that the model is judged by, of each task."""
     labels: LabelConfig = field(default_factory=LabelConfig)
     learning: LessonConfig = field(
-        default_factory=lambda: LessonConfig(steps=300, batch_size=64, learning_rate=3e-4)
+        default_factory=lambda: LessonConfig(steps=60, batch_size=64, learning_rate=3e-4)
     )
 
     @property
@@ -102,15 +102,24 @@ def make(config: ProcessRewardConfig) -> tuple[ProcessReward, Card]:
     for name, task in tasks.items():
         watched, held_out[name] = collect(config, policy, task)
         lessons += progress_lessons(policy, task, watched, config.labels)
-    began = time.monotonic()
-    teach(policy.vlm, lessons, config.learning, config.seed, Reporter("learning"))
-    print(f"learned in {time.monotonic() - began:.0f} s", flush=True)
-    model = ProcessReward(policy)
+    model = learn(policy, lessons, config.learning, config.seed)
     measured = {
         name: measure(model, tasks[name], watched, config.labels)
         for name, watched in held_out.items()
     }
     return model, Card(tuple(tasks), backbone_of(policy), measured, asdict(config))
+
+
+def learn(
+    policy: VlmPolicy, lessons: Sequence[Lesson], config: LessonConfig, seed: int
+) -> ProcessReward:
+    """Fine-tunes the policy's model; changes it in place. What sees stays as it is: it has learned
+    from far more images than a few hundred trajectories hold, which it would learn by heart."""
+    began = time.monotonic()
+    policy.vlm.model.model.visual.requires_grad_(False)
+    teach(policy.vlm, lessons, config, seed, Reporter("learning", every=20))
+    print(f"learned in {time.monotonic() - began:.0f} s", flush=True)
+    return ProcessReward(policy)
 
 
 def _load(config: ProcessRewardConfig, tasks: Mapping[str, Task]) -> VlmPolicy:
@@ -206,10 +215,7 @@ def measure(
 ) -> dict[str, Any]:
     """How well it tells steps with a positive from those with a negative label, and trajectories
     that succeed from those that fail, by the mean score of their steps."""
-    score = [
-        model.judge(it.image_LC, [it.instruction] * len(it), it.ee_pose_L, it.gripper_width_L)
-        for it in watched
-    ]
+    score = [judged(model, it) for it in watched]
     label_M = np.concatenate([_label(it, task, config) for it in watched])
     known_M, score_M = label_M != UNKNOWN, np.concatenate(score)
     mean_E = np.array([of_one.mean() for of_one in score])
@@ -232,6 +238,13 @@ def measure(
     return measured
 
 
+def judged(model: ProcessReward, it: Watched) -> NDArray[np.float32]:
+    """f32[L], the scores of a trajectory's steps."""
+    way_L3 = ways(it.ee_pose_L[:, :3])
+    instruction_L = [it.instruction] * len(it)
+    return model.judge(it.image_LC, instruction_L, it.ee_pose_L, it.gripper_width_L, way_L3)
+
+
 def _label(watched: Watched, task: Task, config: LabelConfig) -> NDArray[np.int8]:
     return label(
         watched.ee_pose_L[:, :3],
@@ -242,9 +255,10 @@ def _label(watched: Watched, task: Task, config: LabelConfig) -> NDArray[np.int8
     )
 
 
-def _asked(policy: VlmPolicy, watched: Watched) -> tuple[str, ...]:
-    instruction_L = [watched.instruction] * len(watched)
-    return questions(policy, instruction_L, watched.ee_pose_L, watched.gripper_width_L)
+def _asked(policy: VlmPolicy, it: Watched) -> tuple[str, ...]:
+    way_L3 = ways(it.ee_pose_L[:, :3])
+    instruction_L = [it.instruction] * len(it)
+    return questions(policy, instruction_L, it.ee_pose_L, it.gripper_width_L, way_L3)
 
 
 def _succeeded(watched: Sequence[Watched]) -> int:

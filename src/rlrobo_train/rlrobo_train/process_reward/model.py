@@ -1,6 +1,9 @@
 """The process reward model: a VLM of the policy's class that is asked, observation by observation,
 whether the robot is on its way, and answers with a token. Its score is p(yes) / (p(yes) + p(no)).
 
+It is told how far the gripper has come in the last steps: progress is a change, and without that
+it tells held-out rollouts apart hardly better than by chance (docs/vla_rl.md).
+
 On disk it is a checkpoint like a policy's, and a card beside it: `process_reward.json`.
 """
 
@@ -27,6 +30,8 @@ from rlrobo_policy.tree import prompt_states, symbol_logits
 from rlrobo_policy.vocabulary import word_token_ids
 
 CARD = "process_reward.json"
+MEMORY = 4
+"""Steps in which the gripper has come as far as the model is told."""
 BATCH = 64
 """Observations of one forward pass: bounds memory, changes nothing else."""
 
@@ -86,19 +91,46 @@ class ProcessReward:
         self.policy = policy
         self.token_V = word_token_ids(policy.vlm, YES_NO).to(policy.device)
         self._sequence = 0
+        self._request_id = -1
+        self._places: dict[tuple[int, int, int], NDArray[np.float32]] = {}
+        """(group, rollout, step) -> where the gripper was in the request's rollouts [m]."""
 
     def score(self, batch: ObservationBatch) -> ScoreBatch:
-        """Of every row, those of rollouts that were cut off included."""
-        obs = batch.observations
+        """Of the rows of this batch, those of rollouts that were cut off included. A row is left
+        out, and so has no score, where an earlier batch of its rollout never came."""
+        obs, way_N = batch.observations, self._ways(batch)
+        rows = np.array([n for n, way in enumerate(way_N) if way is not None], np.int64)
+        score_N = self.judge(
+            obs.image_NC[rows],
+            [obs.instruction_N[row] for row in rows],
+            obs.ee_pose_N[rows],
+            obs.gripper_width_N[rows],
+            np.array([way_N[row] for row in rows], np.float32).reshape(-1, 3),
+        )
         self._sequence += 1
         return ScoreBatch(
             sequence=self._sequence,
             request_id=batch.request.request_id,
-            group_N=obs.group_N,
-            rollout_N=obs.rollout_N,
-            step_N=obs.step_N,
-            score_N=self.judge(obs.image_NC, obs.instruction_N, obs.ee_pose_N, obs.gripper_width_N),
+            group_N=obs.group_N[rows],
+            rollout_N=obs.rollout_N[rows],
+            step_N=obs.step_N[rows],
+            score_N=score_N,
         )
+
+    def _ways(self, batch: ObservationBatch) -> list[NDArray[np.float32] | None]:
+        """f32[3] of each row; None where it is not known."""
+        if batch.request.request_id != self._request_id:
+            self._request_id, self._places = batch.request.request_id, {}
+        obs, ways = batch.observations, []
+        for n, (group, rollout, step) in enumerate(
+            zip(obs.group_N.tolist(), obs.rollout_N.tolist(), obs.step_N.tolist(), strict=True)
+        ):
+            here = obs.ee_pose_N[n, :3]
+            for member in range(rollout, rollout + max(int(obs.samples_N[n]), 1)):
+                self._places[group, member, step] = here.copy()
+            then = self._places.get((group, rollout, max(step - MEMORY, 0)))
+            ways.append(None if then is None else here - then)
+        return ways
 
     @torch.no_grad()
     def judge(
@@ -107,9 +139,10 @@ class ProcessReward:
         instruction_N: Sequence[str],
         ee_pose_N: NDArray[np.float32],
         gripper_width_N: NDArray[np.float32],
+        way_N3: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """f32[N] in [0, 1]."""
-        text_N = questions(self.policy, instruction_N, ee_pose_N, gripper_width_N)
+        """f32[N] in [0, 1]. `way_N3`: where the gripper has come in the last `MEMORY` steps [m]."""
+        text_N = questions(self.policy, instruction_N, ee_pose_N, gripper_width_N, way_N3)
         score_N, model = np.zeros(len(text_N), np.float32), self.policy.vlm.model
         for first in range(0, len(text_N), BATCH):
             rows = slice(first, first + BATCH)
@@ -155,10 +188,17 @@ def questions(
     instruction_N: Sequence[str],
     ee_pose_N: NDArray[np.float32],
     gripper_width_N: NDArray[np.float32],
+    way_N3: NDArray[np.float32],
 ) -> tuple[str, ...]:
     """The words beside the images: who learns and who judges ask here, and so read the same."""
-    asked_N = [progress_question(instruction) for instruction in instruction_N]
+    asked_N = [progress_question(*it) for it in zip(instruction_N, way_N3, strict=True)]
     return policy.prompts(asked_N, ee_pose_N, gripper_width_N)
+
+
+def ways(position_L3: NDArray[np.float32]) -> NDArray[np.float32]:
+    """f32[L, 3], how far it has come at each step in the last `MEMORY`, or since it began [m]."""
+    then_L = np.maximum(np.arange(len(position_L3)) - MEMORY, 0)
+    return position_L3 - position_L3[then_L]
 
 
 def backbone_of(policy: VlmPolicy) -> str:
