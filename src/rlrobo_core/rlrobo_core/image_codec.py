@@ -35,8 +35,9 @@ ENCODINGS: dict[str, Encoding] = {
 }
 """The encodings of sensor_msgs/image_encodings.hpp that a robot's cameras send."""
 
-LUMA_RGB = np.array([4899, 9617, 1868], np.uint32)
-"""0.299 R + 0.587 G + 0.114 B in 1/2**14, as OpenCV rounds it (imgproc/color_rgb)."""
+LUMA_RGB = np.array([9798, 19235, 3735], np.uint32)
+"""0.299 R + 0.587 G + 0.114 B in 1/2**15, as OpenCV 4 has it (imgproc/color_rgb): of a million
+random pixels of each encoding cv_bridge with OpenCV 4.6 said the same of every one."""
 
 
 def encoding_of(name: str) -> Encoding:
@@ -101,6 +102,6 @@ def convert(pixels: Pixels, encoding: str, desired: str) -> Pixels:
         plane = {name: pixels[..., i] for i, name in enumerate(source)}
     if target == "y":
         rgb = np.stack([plane[name] for name in "rgb"], axis=-1).astype(np.uint32)
-        return ((rgb @ LUMA_RGB + (1 << 13)) >> 14).astype(np.uint8)
+        return ((rgb @ LUMA_RGB + (1 << 14)) >> 15).astype(np.uint8)
     plane.setdefault("a", np.full(pixels.shape[:2], 255, np.uint8))
     return np.stack([plane[name] for name in target], axis=-1)
