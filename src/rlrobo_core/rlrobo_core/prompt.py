@@ -34,16 +34,12 @@ def instruction_prompt(
 def posture(ee_pose: NDArray[np.floating[Any]], gripper_width: float) -> str:
     """Where the gripper is and how far it is open, in centimetres without minus signs:
     "gripper forward 55.3 left 3.1 up 21.4 open 8.0"."""
+    places = [
+        f"{negative if metres < 0 else positive} {abs(metres) * 100:.1f}"
+        for (positive, negative), metres in zip(AXES, ee_pose[:3].tolist(), strict=True)
+    ]
     # As Python's floats, so that f32 and f64 round alike.
-    return f"gripper {_places(ee_pose)} open {max(float(gripper_width), 0.0) * 100:.1f}"
-
-
-def _places(metres: NDArray[np.floating[Any]]) -> str:
-    """The first three, in centimetres: "forward 55.3 left 3.1 up 21.4"."""
-    return " ".join(
-        f"{negative if it < 0 else positive} {abs(it) * 100:.1f}"
-        for (positive, negative), it in zip(AXES, metres[:3].tolist(), strict=True)
-    )
+    return " ".join(["gripper", *places, f"open {max(float(gripper_width), 0.0) * 100:.1f}"])
 
 
 def location_question(thing: str) -> str:
@@ -66,9 +62,9 @@ def left_question(one: str, other: str) -> str:
     return f"is the {one} left of the {other} ?"
 
 
-def progress_question(instruction: str, way: NDArray[np.floating[Any]]) -> str:
+def progress_question(instruction: str, way: float) -> str:
     """The answer is one of `YES_NO`: whether this is how a rollout that succeeds looks (the process
-    reward model). `way` f[3] [m] is where the gripper has come in the last steps: a single image
-    does not show whether an arm that is near its goal arrives there or hovers. In words that the
-    tiny model's tokenizer knows."""
-    return f"{instruction}. the gripper goes {_places(way)} . is the robot on its way ?"
+    reward model). `way` [m] is how far the gripper has come in the last steps, told in whole
+    centimetres: an image does not show whether an arm near its goal arrives there or hovers. In
+    words that the tiny model's tokenizer knows."""
+    return f"{instruction}. the gripper goes {way * 100:.0f} away . is the robot on its way ?"

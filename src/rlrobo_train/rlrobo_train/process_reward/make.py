@@ -240,9 +240,9 @@ def measure(
 
 def judged(model: ProcessReward, it: Watched) -> NDArray[np.float32]:
     """f32[L], the scores of a trajectory's steps."""
-    way_L3 = ways(it.ee_pose_L[:, :3])
+    way_L = ways(it.ee_pose_L[:, :3])
     instruction_L = [it.instruction] * len(it)
-    return model.judge(it.image_LC, instruction_L, it.ee_pose_L, it.gripper_width_L, way_L3)
+    return model.judge(it.image_LC, instruction_L, it.ee_pose_L, it.gripper_width_L, way_L)
 
 
 def _label(watched: Watched, task: Task, config: LabelConfig) -> NDArray[np.int8]:
@@ -256,9 +256,9 @@ def _label(watched: Watched, task: Task, config: LabelConfig) -> NDArray[np.int8
 
 
 def _asked(policy: VlmPolicy, it: Watched) -> tuple[str, ...]:
-    way_L3 = ways(it.ee_pose_L[:, :3])
+    way_L = ways(it.ee_pose_L[:, :3])
     instruction_L = [it.instruction] * len(it)
-    return questions(policy, instruction_L, it.ee_pose_L, it.gripper_width_L, way_L3)
+    return questions(policy, instruction_L, it.ee_pose_L, it.gripper_width_L, way_L)
 
 
 def _succeeded(watched: Sequence[Watched]) -> int:

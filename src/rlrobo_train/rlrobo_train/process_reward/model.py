@@ -30,8 +30,8 @@ from rlrobo_policy.tree import prompt_states, symbol_logits
 from rlrobo_policy.vocabulary import word_token_ids
 
 CARD = "process_reward.json"
-MEMORY = 4
-"""Steps in which the gripper has come as far as the model is told."""
+MEMORY = 8
+"""Control steps in which the gripper has come as far as the model is told: most of a second."""
 BATCH = 64
 """Observations of one forward pass: bounds memory, changes nothing else."""
 
@@ -105,7 +105,7 @@ class ProcessReward:
             [obs.instruction_N[row] for row in rows],
             obs.ee_pose_N[rows],
             obs.gripper_width_N[rows],
-            np.array([way_N[row] for row in rows], np.float32).reshape(-1, 3),
+            np.array([way_N[row] for row in rows], np.float32),
         )
         self._sequence += 1
         return ScoreBatch(
@@ -117,8 +117,8 @@ class ProcessReward:
             score_N=score_N,
         )
 
-    def _ways(self, batch: ObservationBatch) -> list[NDArray[np.float32] | None]:
-        """f32[3] of each row; None where it is not known."""
+    def _ways(self, batch: ObservationBatch) -> list[float | None]:
+        """How far the gripper has come, row by row [m]; None where it is not known."""
         if batch.request.request_id != self._request_id:
             self._request_id, self._places = batch.request.request_id, {}
         obs, ways = batch.observations, []
@@ -129,7 +129,7 @@ class ProcessReward:
             for member in range(rollout, rollout + max(int(obs.samples_N[n]), 1)):
                 self._places[group, member, step] = here.copy()
             then = self._places.get((group, rollout, max(step - MEMORY, 0)))
-            ways.append(None if then is None else here - then)
+            ways.append(None if then is None else float(np.linalg.norm(here - then)))
         return ways
 
     @torch.no_grad()
@@ -139,10 +139,10 @@ class ProcessReward:
         instruction_N: Sequence[str],
         ee_pose_N: NDArray[np.float32],
         gripper_width_N: NDArray[np.float32],
-        way_N3: NDArray[np.float32],
+        way_N: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """f32[N] in [0, 1]. `way_N3`: where the gripper has come in the last `MEMORY` steps [m]."""
-        text_N = questions(self.policy, instruction_N, ee_pose_N, gripper_width_N, way_N3)
+        """f32[N] in [0, 1]. `way_N`: how far the gripper came in the last `MEMORY` steps [m]."""
+        text_N = questions(self.policy, instruction_N, ee_pose_N, gripper_width_N, way_N)
         score_N, model = np.zeros(len(text_N), np.float32), self.policy.vlm.model
         for first in range(0, len(text_N), BATCH):
             rows = slice(first, first + BATCH)
@@ -188,17 +188,17 @@ def questions(
     instruction_N: Sequence[str],
     ee_pose_N: NDArray[np.float32],
     gripper_width_N: NDArray[np.float32],
-    way_N3: NDArray[np.float32],
+    way_N: NDArray[np.float32],
 ) -> tuple[str, ...]:
     """The words beside the images: who learns and who judges ask here, and so read the same."""
-    asked_N = [progress_question(*it) for it in zip(instruction_N, way_N3, strict=True)]
+    asked_N = [progress_question(*it) for it in zip(instruction_N, way_N.tolist(), strict=True)]
     return policy.prompts(asked_N, ee_pose_N, gripper_width_N)
 
 
 def ways(position_L3: NDArray[np.float32]) -> NDArray[np.float32]:
-    """f32[L, 3], how far it has come at each step in the last `MEMORY`, or since it began [m]."""
+    """f32[L], how far it has come at each step in the last `MEMORY`, or since it began [m]."""
     then_L = np.maximum(np.arange(len(position_L3)) - MEMORY, 0)
-    return position_L3 - position_L3[then_L]
+    return np.linalg.norm(position_L3 - position_L3[then_L], axis=-1)
 
 
 def backbone_of(policy: VlmPolicy) -> str:
