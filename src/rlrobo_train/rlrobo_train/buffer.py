@@ -147,6 +147,8 @@ class RolloutBuffer:
     versions: set[int] = field(default_factory=set)
     _asked: dict[int, dict[tuple[int, int], _Asked]] = field(default_factory=dict)
     _answers: dict[Key, _Answer] = field(default_factory=dict)
+    _unsaid: dict[int, Key] = field(default_factory=dict)
+    """group -> what the policy had no action for"""
     _results: dict[int, dict[tuple[int, int], Result]] = field(default_factory=dict)
 
     def add_observations(self, batch: ObservationBatch) -> None:
@@ -203,11 +205,14 @@ class RolloutBuffer:
 
     def add_actions(self, batch: ActionBatch) -> None:
         self.versions.add(batch.policy_version)
-        for m in np.flatnonzero(batch.said_M):
+        for m, said in enumerate(batch.said_M):
             key = (int(batch.group_M[m]), int(batch.rollout_M[m]), int(batch.step_M[m]))
-            self._answers.setdefault(
-                key, _Answer(batch.token_MT[m], batch.logprob_MT[m], batch.policy_version)
-            )
+            if said:
+                self._answers.setdefault(
+                    key, _Answer(batch.token_MT[m], batch.logprob_MT[m], batch.policy_version)
+                )
+            else:
+                self._unsaid.setdefault(key[0], key)
 
     @property
     def complete(self) -> bool:
@@ -221,6 +226,9 @@ class RolloutBuffer:
 
     def _problem(self, group: int) -> str:
         asked, results = self._asked.get(group, {}), self._results.get(group, {})
+        if group in self._unsaid:
+            _, rollout, step = self._unsaid[group]
+            return f"the policy did not know what came before rollout {rollout}, step {step}"
         if not results:
             return "no outcome came"
         last = max(step for step, _ in results)
