@@ -155,7 +155,7 @@ def test_a_policy_that_forgot_drops_what_it_was_in_by_name(
     assert buffer.closed
     dropped = buffer.dropped()
     assert 0 in dropped and set(dropped) <= {0, 1}  # two groups had room at once
-    assert all("reached their end" in problem for problem in dropped.values())
+    assert all("did not know what came before" in problem for problem in dropped.values())
     stats = update(policy, buffer.groups(), asked, tmp_path)
     assert stats["policy/ratio_first"] == pytest.approx(1.0, abs=1e-4)
 

@@ -166,6 +166,8 @@ class RolloutBuffer:
     _contradicted: dict[int, tuple[int, int]] = field(default_factory=dict)
     """group -> (rollout, step) that was answered twice, with different actions: a policy that was
     started again with newer weights (max_policy_lag). Nobody knows which one was followed."""
+    _unsaid: dict[int, Key] = field(default_factory=dict)
+    """group -> what the policy had no action for"""
     _results: dict[int, dict[tuple[int, int], Result]] = field(default_factory=dict)
     _scores: dict[Key, float] = field(default_factory=dict)
 
@@ -223,8 +225,11 @@ class RolloutBuffer:
 
     def add_actions(self, batch: ActionBatch) -> None:
         self.versions.add(batch.policy_version)
-        for m in np.flatnonzero(batch.said_M):
+        for m, said in enumerate(batch.said_M):
             key = (int(batch.group_M[m]), int(batch.rollout_M[m]), int(batch.step_M[m]))
+            if not said:
+                self._unsaid.setdefault(key[0], key)
+                continue
             answer = _Answer(batch.token_MT[m], batch.logprob_MT[m], batch.policy_version)
             first = self._answers.setdefault(key, answer)
             if not np.array_equal(first.token_T, answer.token_T):
@@ -256,6 +261,9 @@ class RolloutBuffer:
             rollout, step = self._contradicted[group]
             return f"two different actions were given for rollout {rollout}, step {step}"
         asked, results = self._asked.get(group, {}), self._results.get(group, {})
+        if group in self._unsaid:
+            _, rollout, step = self._unsaid[group]
+            return f"the policy did not know what came before rollout {rollout}, step {step}"
         if not results:
             return "no outcome came"
         last = max(step for step, _ in results)
