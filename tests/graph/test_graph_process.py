@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
-from graph_peers import Collector, LossyWire, RandomPolicy, request
+from graph_peers import PATIENCE, Collector, LossyWire, RandomPolicy, request
 from graph_rollouts import SCENE, without_ros
 
 from rlrobo_core.tasks import make_task
@@ -68,7 +70,10 @@ def test_a_training_takes_the_nodes_reward(graph, tmp_path):
         "episodes": 2,
         "eval_every": 0,
     }  # fmt: skip
-    graph.run(TrainNode, **training)
+    train, deadline = graph.add(TrainNode, **training), time.monotonic() + 2 * PATIENCE
+    while not train.done:
+        assert time.monotonic() < deadline, train.last_error
+        time.sleep(0.1)
     rows = [row for row in read_metrics(run) if "loss/policy" in row]
     assert [row["iteration"] for row in rows] == [1, 2]
     assert all(row["graph/groups_dropped"] == row["graph/messages_lost"] == 0 for row in rows)
