@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Phase = Literal["train", "eval"]
-Form = Literal["trajectory", "branch", "episode"]
+Form = Literal["trajectory", "branch", "episode", "look"]
 
 HELD_OUT = 2**31
 """Seeds from here upwards are held out: evaluation uses them, training never does."""
@@ -38,7 +38,9 @@ class RolloutRequest:
     form: Form
     """`trajectory`: the members of a group run on by themselves from a common start.
     `branch`: every `branch_steps` steps all members continue from the state of one of them.
-    `episode`: as `trajectory`, and what is seen where a rollout is cut off is shown as well."""
+    `episode`: as `trajectory`, and what is seen where a rollout is cut off is shown as well.
+    `look`: as `branch`, but what came of every member's action is shown first, and who answers
+    says which of them the episode goes on with (search at test time)."""
     task: str
     seed: int
     """Group `g` starts from `numpy.random.default_rng((seed, g))`; see `HELD_OUT`."""
@@ -55,7 +57,12 @@ class RolloutRequest:
     def parting_steps(self) -> int | None:
         """Control steps from one parting of the members to the next; None where they part once,
         at their common start."""
-        return self.branch_steps if self.form == "branch" else None
+        return self.branch_steps if self.one_episode else None
+
+    @property
+    def one_episode(self) -> bool:
+        """Whether a group is one episode, which goes on with one of its members at a time."""
+        return self.form in ("branch", "look")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,11 +138,19 @@ class ObservationBatch:
     render_s: float = 0.0
     """Wall clock that rendering these images took [s]."""
 
+    @property
+    def judges(self) -> bool:
+        """Whether it asks which member each group goes on with (form `look`). Row m shows the
+        state after the action of `outcomes` row m; the answer is a row a group that names the
+        member, and whose action has no tokens. The outcomes come again with `chosen_M` then."""
+        obs = self.observations
+        return self.request.form == "look" and len(obs) > 0 and not obs.samples_N.any()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActionBatch:
     """The answer to one `ObservationBatch`: one action for each rollout that it speaks for,
-    in the order of its rows."""
+    in the order of its rows (see also `ObservationBatch.judges`)."""
 
     sequence: int
     request_id: int

@@ -147,7 +147,7 @@ def write_record(run: Path, name: str, episodes: EpisodeRecord) -> Path:
 
 def _episode(buffer: RolloutBuffer, shown: Shown, reader: Reader) -> RecordedEpisode:
     group, rollout = shown
-    branching = buffer.request.form == "branch"
+    branching = buffer.request.one_episode
     steps, success = [], False
     for _, decisions in groupby(group.decisions, key=lambda decision: decision.step):
         # Between two branching points every branch has an observation of its own.

@@ -69,6 +69,8 @@ class TrainingWatch:
     # ------------------------------------------------------------------ what comes in
 
     def _observe(self, batch: ObservationBatch) -> bool:
+        if batch.judges:
+            return False  # the choice comes with the next one
         if self._request is None or batch.request.request_id != self._request.request_id:
             self._request, self._group = batch.request, -1
         news = self._reap(batch.outcomes)
@@ -125,7 +127,7 @@ class TrainingWatch:
             rewards = self._rewards_of.setdefault(int(out.rollout_M[m]), [])
             if len(rewards) == late:  # not one that was told before
                 rewards.append(float(out.reward_M[m]))
-        if self._request.form == "branch":
+        if self._request.one_episode:
             self._chosen = set(out.rollout_M[mine_M & out.chosen_M].tolist())
             self._rollout = min(self._chosen, default=self._rollout)
         for m in np.flatnonzero(mine_M & (out.rollout_M == self._rollout)):
