@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rlrobo_policy.policy import VlmPolicy
 from rlrobo_train.buffer import Decision, Seen
+from rlrobo_train.learners import ALONE, Learners
 
 
 class Weighed(NamedTuple):
@@ -41,14 +42,16 @@ class Batch:
 
 
 def minibatches(
-    rows: Sequence[Weighed], size: int, rng: np.random.Generator
+    rows: Sequence[Weighed], size: int, rng: np.random.Generator, learners: Learners = ALONE
 ) -> Iterator[list[Weighed]]:
-    """All rows in random order, divided evenly into parts of about `size` actions."""
-    actions = sum(len(row.decision.rollout_S) for row in rows)
-    parts = max(1, round(actions / size))
-    for part in np.array_split(rng.permutation(len(rows)), parts):
+    """All rows in random order, divided evenly into parts of about `size` actions. With several
+    learners the rows of all of them are, and each gets those of every part that are its own."""
+    actions_of = learners.gather([len(row.decision.rollout_S) for row in rows])
+    first = sum(map(len, actions_of[: learners.rank]))
+    parts = max(1, round(sum(map(sum, actions_of)) / size))
+    for part in np.array_split(rng.permutation(sum(map(len, actions_of))), parts):
         if len(part):
-            yield [rows[i] for i in part]
+            yield [rows[i - first] for i in part if first <= i < first + len(rows)]
 
 
 def pack(policy: VlmPolicy, rows: Sequence[Weighed], size: int) -> list[Batch]:

@@ -10,7 +10,7 @@ observation, T tokens of an action.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,11 @@ class RolloutGroup:
     """Unweighted reward terms, summed over the path, mean over rollouts."""
     end: Mapping[int, Seen] = field(default_factory=dict)
     """rollout -> what it saw where the limit of steps cut it off (form `episode`)."""
+
+    @property
+    def outline(self) -> RolloutGroup:
+        """Without what was seen and said, which takes the room."""
+        return replace(self, decisions=(), end={})
 
     @property
     def length(self) -> float:
@@ -139,7 +144,10 @@ class RolloutBuffer:
     _results: dict[int, dict[tuple[int, int], Result]] = field(default_factory=dict)
 
     def add_observations(self, batch: ObservationBatch) -> None:
-        """Take in a batch of this request; one that was sent again changes nothing."""
+        """Take in a batch of this request; one that was sent again changes nothing. One that
+        only asks what to go on with is passed over: its outcomes come again with the choice."""
+        if batch.judges:
+            return
         obs = batch.observations
         for n in range(len(obs)):
             group = int(obs.group_N[n])
@@ -192,6 +200,8 @@ class RolloutBuffer:
 
     def add_actions(self, batch: ActionBatch) -> None:
         self.versions.add(batch.policy_version)
+        if not batch.token_MT.shape[1]:
+            return  # it says what to go on with
         for m in range(len(batch)):
             key = (int(batch.group_M[m]), int(batch.rollout_M[m]), int(batch.step_M[m]))
             self._answers.setdefault(
@@ -218,7 +228,7 @@ class RolloutBuffer:
             for key, result in results.items()
             if (result.terminated or result.truncated) and result.chosen
         ]
-        members = 1 if self.request.form == "branch" else self.request.group_size
+        members = 1 if self.request.one_episode else self.request.group_size
         if len(ended) != members:
             return f"{len(ended)} of {members} rollouts reached their end"
         for step in range(last + 1):
@@ -259,7 +269,7 @@ class RolloutBuffer:
             chosen_GL[rollout, step] = result.chosen
         asked = sorted(self._asked[group].items())
         path = [result for _, result in sorted(results.items()) if result.chosen]
-        episodes = 1 if self.request.form == "branch" else self.request.group_size
+        episodes = 1 if self.request.one_episode else self.request.group_size
         terms = np.sum([result.terms for result in path], axis=0) / episodes
         return RolloutGroup(
             group_id=group,
