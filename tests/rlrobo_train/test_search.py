@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rlrobo_core.tasks import Reach
-from rlrobo_core.types import ObservationBatch, RolloutRequest
+from rlrobo_core.types import Form, ObservationBatch, RolloutRequest
 from rlrobo_policy.critic import Critic, load_critic
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
 from rlrobo_policy.search.candidates import Candidates, draw, each_waiting
@@ -50,7 +50,7 @@ def simulator() -> Iterator[MujocoSimulator]:
     simulator.close()
 
 
-def asked(form="trajectory", groups: int = WORLDS, group_size: int = 1) -> RolloutRequest:
+def asked(form: Form = "trajectory", groups: int = WORLDS, group_size: int = 1) -> RolloutRequest:
     ids = tuple(range(groups))
     return RolloutRequest(1, 0, "eval", form, TASK.name, 2**31, ids, group_size, 0, 0.0)
 
@@ -143,7 +143,8 @@ def test_a_look_takes_what_the_critic_likes_where_rewards_are_alike(policy, simu
     """The critic's say is that of the state after the action: Q = r + gamma V, of an end r."""
     critic = Critic(policy, "shared")
     torch.manual_seed(0)
-    torch.nn.init.normal_(critic.head[2].weight, std=3.0)
+    with torch.no_grad():
+        critic.head[2].weight.normal_(std=3.0)
     looking, said = Looking(policy, critic, 1.5), []
 
     class Listening(Looking):
