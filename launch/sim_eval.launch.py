@@ -4,7 +4,16 @@ Of several tasks (suite:=rlrobo4) also under shifts that training never saw, and
 """
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
-from rlrobo.arguments import CAMERAS, IMAGE_SIZE, POLICY, RANDOMIZE, ROBOT_MODEL, TASK, VARIANT
+from rlrobo.arguments import (
+    CAMERAS,
+    IMAGE_SIZE,
+    POLICY,
+    RANDOMIZE,
+    ROBOT_MODEL,
+    SEARCH,
+    TASK,
+    VARIANT,
+)
 from rlrobo.graph import (
     RECORDING,
     VIEWING,
@@ -32,7 +41,7 @@ SCENE = [VARIANT, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [TASK, SUITE, SHIFTS, *POLICY, EPISODES, SEED, OUT]
+    arguments = [TASK, SUITE, SHIFTS, *POLICY, *SEARCH, EPISODES, SEED, OUT]
     arguments += [NUM_ENVS, RANDOMIZE, ROBOT_MODEL, NAMESPACE, *RECORDING, *VIEWING]
     tasks = SUITE.parameter()
     evaluation = {"mode": "eval", "eval_seed": SEED.parameter(), "run_dir": OUT.parameter()}
@@ -43,10 +52,11 @@ def generate_launch_description() -> LaunchDescription:
             recorder(),
             *viewers("training", joint_prefix="fer_"),
             respawned("rlrobo_sim", *SCENE, ROBOT_MODEL, task=tasks, group_size=1),
-            respawned("rlrobo_policy", *POLICY, task=tasks),
+            respawned("rlrobo_policy", *POLICY, *SEARCH, task=tasks),
             required(
                 "rlrobo_train",
                 *POLICY,
+                *SEARCH,
                 *SCENE,
                 EPISODES,
                 SHIFTS,

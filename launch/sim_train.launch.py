@@ -41,6 +41,10 @@ REWARD = Argument(
 LORA_RANK = Argument("lora_rank", 0, "train an adapter of this rank (peft); 0: the whole model")
 SEED = Argument("seed", 0, "of everything random in training")
 NUM_ENVS = Argument("num_envs", 256, "environments side by side; a multiple of group_size")
+WORKERS = [
+    Argument("workers", 0, "processes that each own an equal share of num_envs; 0: the sim node"),
+    Argument("worker_deadline_s", 60.0, "a worker that is silent for so long is replaced [s]"),
+]
 GROUP_SIZE = Argument("group_size", 8, "rollouts, or branches, that are compared with each other")
 TRAIN_FROM = Argument(
     "train_from",
@@ -73,7 +77,14 @@ TRAINING = [
         "frontier: likeliest what succeeds half of the time",
         choices=("none", "paper", "frontier"),
     ),
-    Argument("curriculum_tau", 0.25, "temperature of a curriculum's draw"),
+    Argument(
+        "curriculum_starts",
+        "none",
+        "how hard the starts are: none: as they come; paper: the harder the likelier; frontier: "
+        "likeliest from where half of the rollouts succeed",
+        choices=("none", "paper", "frontier"),
+    ),
+    Argument("curriculum_tau", 0.25, "temperature of both curricula's draws"),
     Argument("branch_steps", 1, "steps that a branch is followed before the episode goes on"),
     Argument(
         "follow",
@@ -112,7 +123,8 @@ TRAINING = [
 ]
 MODELLING = [TASK, *POLICY, WARM_START, LORA_RANK, SEED, RESUME]
 JUDGING = [PROCESS_REWARD, TASK, VARIANT, CODEC, DEVICE, *SENSES, RESUME]
-SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, GROUP_SIZE, IMAGE_SIZE, CAMERAS, RANDOMIZE, RESUME]
+SCENE = [TASK, VARIANT, REWARD, NUM_ENVS, *WORKERS, GROUP_SIZE, IMAGE_SIZE, CAMERAS]
+SCENE += [RANDOMIZE, RESUME]
 
 
 def generate_launch_description() -> LaunchDescription:

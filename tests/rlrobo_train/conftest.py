@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import settings
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
+sys.path.insert(0, str(Path(__file__).parent))  # learner_peer, under pytest's importlib mode
 # The same examples in every run, and no limit of time: the machine may be busy.
 settings.register_profile("rlrobo", deadline=None, derandomize=True)
 settings.load_profile("rlrobo")

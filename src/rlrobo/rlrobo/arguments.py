@@ -32,3 +32,20 @@ POLICY = [VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, *SENSES]
 
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
 ROBOT_MODEL = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
+
+CRITIC_FROM = Argument(
+    "critic_from", "", "checkpoint that holds the critic; empty: the policy's own"
+)
+SEARCH = [
+    Argument("best_of", 1, "actions that are weighed against each other before one is taken"),
+    Argument(
+        "scorer",
+        "critic",
+        "who prefers one of best_of: a critic, which sees in the simulation where each leads; "
+        "likelihood: the policy itself",
+        ("critic", "likelihood"),
+    ),
+    Argument("search_temperature", 1.0, "of the actions that are sampled for best_of"),
+    CRITIC_FROM,
+]
+"""At test time. A robot cannot try what a critic would judge (`scorer:=likelihood`)."""

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Phase = Literal["train", "eval"]
-Form = Literal["trajectory", "branch", "probe", "episode"]
+Form = Literal["trajectory", "branch", "probe", "episode", "look"]
 
 HELD_OUT = 2**31
 """Seeds from here upwards are held out: evaluation uses them, training never does."""
@@ -46,7 +46,9 @@ class RolloutRequest:
     `probe`: the same, and only their first actions there are drawn; then each takes the most
     likely ones, so that what tells them apart is that one action. The first parting is at a
     random step.
-    `episode`: as `trajectory`, and what is seen where a rollout is cut off is shown as well."""
+    `episode`: as `trajectory`, and what is seen where a rollout is cut off is shown as well.
+    `look`: as `branch`, but what came of every member's action is shown first, and who answers
+    says which of them the episode goes on with (search at test time)."""
     task: str
     seed: int
     """Group `g` starts from `numpy.random.default_rng((seed, g))`; see `HELD_OUT`."""
@@ -61,7 +63,8 @@ class RolloutRequest:
 
     @property
     def branching(self) -> bool:
-        return self.form in ("branch", "probe")
+        """Whether a group is one episode, which goes on with one of its members at a time."""
+        return self.form in ("branch", "probe", "look")
 
     def first_parting(self, group: int) -> int:
         """The step before which the members of a group are all in one state. Drawn for each group
@@ -159,11 +162,19 @@ class ObservationBatch:
     render_s: float = 0.0
     """Wall clock that rendering these images took [s]."""
 
+    @property
+    def judges(self) -> bool:
+        """Whether it asks which member each group goes on with (form `look`). Row m shows the
+        state after the action of `outcomes` row m; the answer is a row a group that names the
+        member, and whose action has no tokens. The outcomes come again with `chosen_M` then."""
+        asks_nothing = not self.observations.samples_N.any()
+        return self.request.form == "look" and not self.last and asks_nothing
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActionBatch:
     """The answer to one `ObservationBatch`: one action for each rollout that it speaks for,
-    in the order of its rows."""
+    in the order of its rows (see also `ObservationBatch.judges`)."""
 
     sequence: int
     request_id: int

@@ -96,6 +96,18 @@ class Critic(nn.Module):
         self.load_state_dict(weights, strict=False)
 
 
+def load_critic(policy: VlmPolicy, directory: Path) -> Critic:
+    """The critic that the directory holds, on whichever backbone. ValueError as `Critic.load`."""
+    path = directory / FILE
+    spec = {}
+    if path.is_file():
+        with safe_open(path, "pt") as file:
+            spec = json.loads((file.metadata() or {}).get("spec", "{}"))
+    critic = Critic(policy, "separate" if spec.get("critic") == "separate" else "shared")
+    critic.load(directory)
+    return critic
+
+
 def size_of(model: Qwen2_5_VLForConditionalGeneration) -> str:
     """What tells one backbone from another."""
     text: Any = model.config.get_text_config()

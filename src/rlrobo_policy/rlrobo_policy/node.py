@@ -16,13 +16,14 @@ from rlrobo_policy.remote.client import RemoteConfig, RemotePolicy
 from rlrobo_policy.remote.failures import NoAnswer
 from rlrobo_policy.robot.node import RobotEdge
 from rlrobo_policy.robot.readings import Readings
+from rlrobo_policy.search.config import SearchConfig
 
 if TYPE_CHECKING:  # it imports torch
     from rlrobo_policy.policy import Policy
 
 
 @dataclass(frozen=True)
-class PolicyConfig(RemoteConfig):
+class PolicyConfig(RemoteConfig, SearchConfig):
     """The node's parameters."""
 
     policy_backend: Literal["local", "remote"] = "local"
@@ -167,14 +168,16 @@ def asks_the_same(one: ObservationBatch, other: ObservationBatch) -> bool:
 def make_policy(config: PolicyConfig) -> Policy:
     tasks = make_tasks(config.task, config.variant).values()
     senses = senses_for(tasks, config.cameras, config.proprioception)
+    _check_where(config)
     if config.policy_backend == "remote":
         return RemotePolicy(config, widest_task(tasks), senses.cameras, config.image_size)
     # Only here: a machine at an arm needs no torch to ask another one.
     from rlrobo_policy.policy import default_start, load_policy
+    from rlrobo_policy.search.policies import searching
 
     bare = config.warm_start == "scratch"
     start = config.model if bare else default_start(config.model, [it.name for it in tasks])
-    return load_policy(
+    policy = load_policy(
         config.checkpoint or start,
         widest_task(tasks),
         config.codec,
@@ -188,6 +191,21 @@ def make_policy(config: PolicyConfig) -> Policy:
         history=config.history,
         to_train=config.edge == "rollouts",
     )
+    return searching(policy, config, config.checkpoint)
+
+
+def _check_where(config: PolicyConfig) -> None:
+    """ValueError where a search is asked for that cannot be made there."""
+    if config.best_of > 1 and config.policy_backend == "remote":
+        raise ValueError(
+            f"best_of:={config.best_of} is for a policy of this node; leave it out with "
+            "policy_backend:=remote"
+        )
+    if config.looks and config.edge == "robot":
+        raise ValueError(
+            f"best_of:={config.best_of} with scorer:=critic tries every action in a simulation, "
+            "and a robot can try one: set scorer:=likelihood, or leave best_of out"
+        )
 
 
 def main() -> None:

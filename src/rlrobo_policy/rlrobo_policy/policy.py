@@ -37,7 +37,8 @@ from rlrobo_policy.vocabulary import action_token_ids
 class Policy(Protocol):
     """What the policy node drives; a recorder or a remote client wraps the same three names."""
 
-    version: int
+    @property
+    def version(self) -> int: ...
 
     def act(self, batch: ObservationBatch) -> ActionBatch:
         """One action for each rollout that the batch speaks for, in order of its rows."""

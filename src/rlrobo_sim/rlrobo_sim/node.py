@@ -8,12 +8,9 @@ from typing import Any, Literal
 
 from rlrobo_core.config import as_in_run
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
-from rlrobo_core.shifts import SceneShift
 from rlrobo_core.task_set import AUTO, make_tasks, senses_for
-from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
-from rlrobo_sim.engines import RolloutEngines
-from rlrobo_sim.mujoco import MujocoSimulator
+from rlrobo_sim.workers import Recipe, Workers
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,11 @@ class SimConfig:
     """dense: as each task weighs its reward terms; sparse: 1 for success, else nothing."""
     num_envs: int = field(default=16, metadata={"range": (1, 65536)})
     """Worlds that are simulated together; a multiple of group_size."""
+    workers: int = field(default=0, metadata={"range": (0, 4096)})
+    """Processes that each own an equal share of num_envs, watched and replaced; 0: none, this node
+    simulates all of them."""
+    worker_deadline_s: float = field(default=60.0, metadata={"range": (0.1, 3600.0)})
+    """A worker that is silent for so long is taken for stalled [s]."""
     group_size: int = field(default=8, metadata={"range": (1, 65536)})
     """Rollouts of one group, which start identically."""
     image_size: int = field(default=112, metadata={"range": (16, 2048)})
@@ -65,20 +67,19 @@ class SimNode(RecordNode):
         self.config = config = as_in_run(given, given.resume)
 
         tasks = make_tasks(config.task, config.variant)
-        senses = senses_for(tasks.values(), config.cameras, "auto")
-
-        def make_simulator(task: Task, shift: SceneShift) -> MujocoSimulator:
-            return MujocoSimulator(
-                task,
-                config.num_envs,
-                image_size=config.image_size,
-                cameras=senses.cameras,
-                randomize=config.randomize,
-                shift=shift,
-                robot=config.robot,
-            )
-
-        self.engine = RolloutEngines(tasks, config.group_size, make_simulator, config.reward)
+        recipe = Recipe(
+            task=config.task,
+            variant=config.variant,
+            num_envs=config.num_envs,
+            group_size=config.group_size,
+            image_size=config.image_size,
+            cameras=senses_for(tasks.values(), config.cameras, "auto").cameras,
+            reward=config.reward,
+            randomize=config.randomize,
+            robot=config.robot,
+        )
+        workers, deadline_s = config.workers, config.worker_deadline_s
+        self.engine = Workers(recipe, workers, deadline_s) if workers else recipe.engines()
         self._sent_at = 0.0
         self.facts |= {"request": 0, "batches": 0, "unmatched_actions": 0, "resent": 0}
 
@@ -107,6 +108,7 @@ class SimNode(RecordNode):
     def _start(self, request: RolloutRequest) -> None:
         self.facts["request"] = request.request_id
         self._send(self.engine.start(request))
+        self._tell_of_workers()
 
     def _act(self, actions: ActionBatch) -> None:
         batch = self.engine.act(actions)
@@ -126,6 +128,14 @@ class SimNode(RecordNode):
                 "where it was started anew: they are dropped"
             )
             self.engine.unanswered_groups.clear()
+        self._tell_of_workers()
+
+    def _tell_of_workers(self) -> None:
+        if isinstance(self.engine, Workers):
+            self.facts |= {key: f"{value:.3f}" for key, value in self.engine.metrics.items()}
+            for sentence in self.engine.news:
+                self.complain(sentence)
+            self.engine.news.clear()
 
     def _send(self, batch: ObservationBatch) -> None:
         self.publish(batch)

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,14 @@ Row = tuple[Slot, int, int]
 """An observation's slot, the first rollout that it speaks for, and how many."""
 
 
+class Tried(NamedTuple):
+    """A control step that has been executed."""
+
+    slots: list[Slot]
+    """All that were asked, those that have become unstable since too."""
+    outcomes: Outcomes
+
+
 class RolloutEngine:
     """Runs the groups of a request, one batched control step for each batch of actions.
 
@@ -92,6 +100,8 @@ class RolloutEngine:
         self._sequence = 0
         self._queue: deque[int] = deque()
         self._slots: list[Slot] = []
+        self._tried: Tried | None = None
+        """Of the pending batch, where it asks which of the members to go on with."""
         self._state = simulator.state(range(simulator.num_worlds))
         """Of all worlds, always current."""
 
@@ -105,7 +115,7 @@ class RolloutEngine:
         """Begin a request; one in progress is given up. ValueError names what is wrong."""
         check_request(request, self.task, self.simulator.num_worlds)
         self._queue = deque(request.group_ids)
-        self._slots = []
+        self._slots, self._tried = [], None
         worlds = np.arange(self.simulator.num_worlds)
         self._open(request, list(worlds.reshape(-1, request.group_size)))
         return self._ask(request, no_outcomes(self.reward_weights), self._observe([]))
@@ -114,14 +124,48 @@ class RolloutEngine:
         """Execute the answer to the pending batch and return the next one. None, and nothing
         happens, for any other message: another request's, an older policy's, a repeated or an
         incomplete answer. ValueError if a target is not finite."""
+        if self._tried:
+            return self._take_up(actions, self._tried)
         if self.pending is None or not accepts(self.pending, actions):
             return None
         check_finite(actions)
         request, slots = self.pending.request, self._slots
         outcomes = self._step(actions, self.pending)
+        if request.form == "look" and self._slots:
+            return self._show(request, Tried(slots, outcomes))
+        parting = self._slots if request.branching else []
+        drawn = {slot.group: drawn_branch(request, slot) for slot in parting}
+        return self._go_on(request, Tried(slots, outcomes), drawn)
+
+    def _show(self, request: RolloutRequest, tried: Tried) -> ObservationBatch:
+        """What came of the actions of all members: which of them shall a group go on with ?"""
+        members = [(slot, g, 0) for slot in self._slots for g in range(len(slot.worlds_G))]
+        seen, render_s = self._observe(members)
+        self._tried = tried
+        untold_M = np.zeros(len(tried.outcomes), dtype=bool)
+        outcomes = replace(tried.outcomes, chosen_M=untold_M)
+        after = replace(seen, step_N=seen.step_N + 1)
+        return self._publish(request, after, outcomes, last=False, render_s=render_s)
+
+    def _take_up(self, answer: ActionBatch, tried: Tried) -> ObservationBatch | None:
+        """Go on with the members that the answer names; None where it is another's."""
+        assert self.pending is not None
+        chosen = preferred(self.pending, answer)
+        if chosen is None:
+            return None
+        self._tried = None
+        told = [np.arange(len(slot.worlds_G)) == chosen[slot.group] for slot in self._slots]
+        outcomes = replace(tried.outcomes, chosen_M=np.concatenate(told))
+        return self._go_on(self.pending.request, tried._replace(outcomes=outcomes), chosen)
+
+    def _go_on(
+        self, request: RolloutRequest, tried: Tried, chosen: Mapping[int, int]
+    ) -> ObservationBatch:
+        """`chosen`: the member that each group would go on with where all are in one state."""
+        slots, outcomes = tried
         if self._slots:
             self._leave_out_finished(outcomes)
-            self._go_on_with_chosen(request)
+            self._go_on_with_chosen(request, chosen)
         ends = self._observe(self._ends(request, outcomes))
         self._slots = [slot for slot in self._slots if slot.running_G.any()]
         self._open(request, [slot.worlds_G for slot in slots if slot not in self._slots])
@@ -179,13 +223,13 @@ class RolloutEngine:
             slot.running_G[slot.running_G] = going
             slot.step += 1
 
-    def _go_on_with_chosen(self, request: RolloutRequest) -> None:
+    def _go_on_with_chosen(self, request: RolloutRequest, drawn: Mapping[int, int]) -> None:
         """At a branching point, give every member of a group the state of the chosen one; the
         group ends with it."""
         sources, copies = [], []
         for slot in self._slots:
             if request.branching and slot.parts(request):
-                chosen = drawn_branch(request, slot, slot.step - 1)
+                chosen = drawn[slot.group]
                 slot.running_G[:] = slot.running_G[chosen]
                 if slot.running_G.any():
                     sources.append(slot.worlds_G[chosen])
@@ -203,13 +247,19 @@ class RolloutEngine:
         """`ends`: what rollouts see after their last step, and how long rendering took [s]."""
         rows = [(slot, *row) for slot in self._slots for row in slot.rows(request)]
         waiting, render_s = self._observe(rows)
+        observations = joined(waiting, ends[0])
+        return self._publish(request, observations, outcomes, not self._slots, render_s + ends[1])
+
+    def _publish(
+        self,
+        request: RolloutRequest,
+        observations: Observations,
+        outcomes: Outcomes,
+        last: bool,
+        render_s: float,
+    ) -> ObservationBatch:
         self.pending = ObservationBatch(
-            sequence=self._sequence,
-            request=request,
-            observations=joined(waiting, ends[0]),
-            outcomes=outcomes,
-            last=not self._slots,
-            render_s=render_s + ends[1],
+            self._sequence, request, observations, outcomes, last, render_s
         )
         self._sequence += 1
         return self.pending
@@ -219,7 +269,7 @@ class RolloutEngine:
         they ask for nothing."""
         over_M = outcomes.truncated_M & (request.form == "episode")
         if request.phase == "eval":
-            filmed_M = np.isin(outcomes.group_M, request.group_ids[:FILMED])
+            filmed_M = np.isin(outcomes.group_M, request.group_ids[:FILMED]) & outcomes.chosen_M
             over_M |= filmed_M & (outcomes.terminated_M | outcomes.truncated_M)
         slots = {slot.group: slot for slot in self._slots}
         ids_M = zip(outcomes.group_M.tolist(), outcomes.rollout_M.tolist(), strict=True)
@@ -283,6 +333,10 @@ def check_request(request: RolloutRequest, task: Task, num_worlds: int) -> None:
         raise ValueError(f"unknown form {request.form!r}; choose one of: {', '.join(FORMS)}")
     if request.branch_steps < 1:
         raise ValueError(f"branch_steps is {request.branch_steps}; take 1 or more")
+    if request.form == "look" and request.branch_steps != 1:
+        raise ValueError(
+            f"branch_steps is {request.branch_steps}, but a look goes one step ahead; take 1"
+        )
     if not request.group_ids or len(set(request.group_ids)) < len(request.group_ids):
         raise ValueError(
             f"a request must name at least one group and each only once, not {request.group_ids}"
@@ -320,14 +374,32 @@ def accepts(batch: ObservationBatch, actions: ActionBatch) -> bool:
     )
 
 
-def drawn_branch(request: RolloutRequest, slot: Slot, step: int) -> int:
-    """The one member that the group goes on with, of those that are apart at `step`."""
+def preferred(asked: ObservationBatch, answer: ActionBatch) -> dict[int, int] | None:
+    """group -> the member to go on with, where `answer` names one of each group that is shown;
+    None for any other message."""
+    obs, groups = asked.observations, answer.group_M.tolist()
+    shown = zip(obs.group_N.tolist(), obs.rollout_N.tolist(), obs.step_N.tolist(), strict=True)
+    named = zip(groups, answer.rollout_M.tolist(), answer.step_M.tolist(), strict=True)
+    answers = (
+        answer.request_id == asked.request.request_id
+        and answer.policy_version >= asked.request.min_policy_version
+        and answer.token_MT.shape[1] == 0
+        and sorted(groups) == sorted(set(obs.group_N.tolist()))
+        and set(named) <= set(shown)
+    )
+    return dict(zip(groups, answer.rollout_M.tolist(), strict=True)) if answers else None
+
+
+def drawn_branch(request: RolloutRequest, slot: Slot) -> int:
+    """The one member that the group goes on with, of those that part, or parted, before the
+    slot's step has been taken."""
+    parted = request.parted(slot.group, slot.step)
     # The step counts from 1: numpy pads seeds with zeros, so (seed, group, 0) would repeat
     # the stream of (seed, group) that placed the scene.
-    rng = np.random.default_rng((request.seed, slot.group, request.parted(slot.group, step) + 1))
+    rng = np.random.default_rng((request.seed, slot.group, parted + 1))
     return int(rng.integers(len(slot.worlds_G)))
 
 
 def on_path(request: RolloutRequest, slot: Slot) -> NDArray[np.bool_]:
     """bool[running members], which of them the group will have gone on with."""
-    return np.flatnonzero(slot.running_G) == drawn_branch(request, slot, slot.step)
+    return np.flatnonzero(slot.running_G) == drawn_branch(request, slot)

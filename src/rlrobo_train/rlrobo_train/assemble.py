@@ -7,22 +7,27 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+import yaml
 
 from rlrobo_core.bag_records import bags_in
 from rlrobo_core.config import from_values
 from rlrobo_core.intervals import SuccessRate
 from rlrobo_core.task_set import make_tasks, widest_task
 from rlrobo_policy.policy import VlmPolicy, default_start, load_policy
+from rlrobo_policy.search.policies import check_search
+from rlrobo_sim.workers.pool import check_workers
 from rlrobo_train.checkpoint import MANIFEST, open_checkpoint
 from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.evaluation import Rates
 from rlrobo_train.examination import examined
 from rlrobo_train.grpo import GrpoTrainer
+from rlrobo_train.learners import ALONE, Learners, check_shares, own_device
 from rlrobo_train.ppo import PpoConfig, PpoTrainer
 from rlrobo_train.process_reward.model import backbone_of, check_fits
 from rlrobo_train.replayed import BagReading, Listener
-from rlrobo_train.run import RunDirectory
+from rlrobo_train.run import CONFIG_FILE, RunDirectory
+from rlrobo_train.silent_run import SilentRun
 from rlrobo_train.trainer import Trainer, trained_weights
 from rlrobo_train.warm_start import WarmStartConfig, warm_start
 
@@ -30,16 +35,24 @@ BUDGET = ("minutes", "iterations", "resume", "stall_s", "device")
 """What a resumed run takes from the command line; the rest comes from its own configuration."""
 
 
-def make_conductor(config: TrainConfig) -> Conductor:
+def make_conductor(config: TrainConfig, learners: Learners = ALONE) -> Conductor:
     """Everything is checked before any work starts. ValueError says what to change."""
+    config = replace(config, device=own_device(config.device))
     check(config)
+    _check_learners(config, learners)
     if config.resume:
-        return _resumed(config)
+        return _resumed(config, learners)
     policy = _initial_policy(config)
+    run = _new_run(config, policy, learners)
+    return _conductor_class(config)(config, _trainer(config, policy, learners), run)
+
+
+def _new_run(config: TrainConfig, policy: VlmPolicy, learners: Learners) -> RunDirectory:
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.task.replace(',', '-')}"
-    folder = Path(config.run_dir or f"runs/{name}")
-    run = RunDirectory.create(folder, asdict(config), needs_bytes=_bytes_needed(policy))
-    return _conductor_class(config)(config, _trainer(config, policy), run)
+    folder = learners.first(Path(config.run_dir or f"runs/{name}"))
+    if not learners.writes:
+        return SilentRun(folder, asdict(config))
+    return RunDirectory.create(folder, asdict(config), needs_bytes=_bytes_needed(policy))
 
 
 def _conductor_class(config: TrainConfig) -> type[Conductor]:
@@ -61,7 +74,11 @@ def check(config: TrainConfig) -> None:
     _check_discounts(config)
     _check_curriculum(config)
     _check_process_reward(config)
-    if config.critic_from and config.algorithm != "ppo":
+    _check_search(config)
+    if config.workers:
+        members = config.members if config.mode == "train" else 1
+        check_workers(config.workers, config.num_envs, members)
+    if config.critic_from and config.algorithm != "ppo" and not config.looks:
         raise ValueError(
             f"critic_from:={config.critic_from} is of a critic, and algorithm:={config.algorithm} "
             "has none: set algorithm:=ppo, or leave it out"
@@ -102,6 +119,12 @@ def _check_discounts(config: TrainConfig) -> None:
 
 
 def _check_curriculum(config: TrainConfig) -> None:
+    if config.curriculum_starts != "none" and config.train_from != "simulation":
+        raise ValueError(
+            f"curriculum_starts:={config.curriculum_starts} draws starts, and with train_from:="
+            f"{config.train_from} they were drawn already: leave it out"
+        )
+    _check_tau(config)
     if config.curriculum == "none":
         return
     given = f"curriculum:={config.curriculum} draws from several tasks"
@@ -115,6 +138,9 @@ def _check_curriculum(config: TrainConfig) -> None:
             f"{given}, and with train_from:={config.train_from} they were drawn already: leave it "
             "out"
         )
+
+
+def _check_tau(config: TrainConfig) -> None:
     if config.curriculum_tau <= 0.0:
         raise ValueError(
             f"curriculum_tau:={config.curriculum_tau} is the temperature of a draw, which must be "
@@ -138,6 +164,42 @@ def _check_process_reward(config: TrainConfig) -> None:
         )
 
 
+def _check_search(config: TrainConfig) -> None:
+    if config.best_of == 1:
+        return
+    if config.mode == "train":
+        raise ValueError(
+            f"best_of:={config.best_of} searches at test time: leave it out, or set mode:=eval"
+        )
+    check_search(config, config.checkpoint, config.history)
+    if config.looks and config.workers:
+        raise ValueError(
+            f"best_of:={config.best_of} with scorer:=critic goes back to what it has tried, for "
+            f"which all environments are in one process: set workers:=0 instead of {config.workers}"
+        )
+    if config.looks and config.num_envs % config.best_of:
+        raise ValueError(
+            f"best_of:={config.best_of} tries that many actions side by side, and num_envs:="
+            f"{config.num_envs} is not a multiple of it; take num_envs:="
+            f"{max(1, config.num_envs // config.best_of) * config.best_of}"
+        )
+
+
+def _check_learners(config: TrainConfig, learners: Learners) -> None:
+    if learners.size == 1:
+        return
+    if config.train_from != "simulation":
+        raise ValueError(
+            f"train_from:={config.train_from} is read by one learner, and {learners.size} were "
+            "started: leave torchrun out"
+        )
+    members = config.best_of if config.looks else config.members
+    groups = config.groups if config.mode == "train" else learners.size
+    check_shares(learners.size, config.num_envs, groups, members, config.episodes)
+    if config.workers:
+        check_workers(config.workers, config.num_envs // learners.size, members)
+
+
 def _check_recorded(config: TrainConfig) -> None:
     if config.mode == "eval":
         raise ValueError(
@@ -153,12 +215,13 @@ def _check_recorded(config: TrainConfig) -> None:
         bags_in(Path(config.train_from))
 
 
-def _resumed(config: TrainConfig) -> Conductor:
-    run = RunDirectory.resume(Path(config.resume))
+def _resumed(config: TrainConfig, learners: Learners) -> Conductor:
+    run = _run_again(Path(config.resume), learners)
     try:
         given = {name: getattr(config, name) for name in BUDGET}
         saved = {k: tuple(v) if isinstance(v, list) else v for k, v in run.config.items()}
         config = replace(from_values(TrainConfig, saved), **given)
+        _check_learners(config, learners)
         if config.train_from != "simulation":
             raise ValueError(
                 f"{run.path} learned from recorded rollouts and does not know where it stopped: "
@@ -170,7 +233,7 @@ def _resumed(config: TrainConfig) -> Conductor:
         state = checkpoint.load_state()
         policy = _load(config, str(checkpoint.path))
         policy.version = state["iteration"]
-        trainer = _trainer(config, policy)
+        trainer = _trainer(config, policy, learners)
         trainer.load_files(checkpoint.path)
         if trainer.reference is not None:
             trainer.reference = trained_weights(_load(config, str(run.first_checkpoint().path)))
@@ -178,10 +241,21 @@ def _resumed(config: TrainConfig) -> Conductor:
         before = _rates(state["before"], config)
         conductor = Conductor(config, trainer, run, state["iteration"], before)
         conductor.schedule.success |= state.get("curriculum", {})  # older checkpoints lack it
+        conductor.starts.success |= state.get("starts", {})
         return conductor
     except BaseException:
         run.close()
         raise
+
+
+def _run_again(path: Path, learners: Learners) -> RunDirectory:
+    """The first learner puts the run in order before the others read what is left of it."""
+    if learners.writes:
+        run = RunDirectory.resume(path)
+        learners.first(path)
+        return run
+    learners.first(path)
+    return SilentRun(path, yaml.safe_load((path / CONFIG_FILE).read_text()))
 
 
 def _rates(saved: list[int] | dict[str, list[int]] | None, config: TrainConfig) -> Rates | None:
@@ -241,15 +315,17 @@ def _load(config: TrainConfig, model: str) -> VlmPolicy:
     )
 
 
-def _trainer(config: TrainConfig, policy: VlmPolicy) -> Trainer:
+def _trainer(config: TrainConfig, policy: VlmPolicy, learners: Learners) -> Trainer:
     if config.process_reward:
         check_fits(Path(config.process_reward), config.tasks, policy.spec, backbone_of(policy))
     torch.manual_seed(config.seed)
     if config.algorithm != "ppo":
-        return GrpoTrainer(policy, config.grpo, config.seed)
-    trainer = PpoTrainer(policy, config.ppo, config.seed)
-    if config.critic_from and not config.resume:
-        trainer.critic.load(Path(config.critic_from))
+        trainer = GrpoTrainer(policy, config.grpo, config.seed)
+    else:
+        trainer = PpoTrainer(policy, config.ppo, config.seed)
+        if config.critic_from and not config.resume:
+            trainer.critic.load(Path(config.critic_from))
+    trainer.learners = learners
     return trainer
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rlrobo_policy.inputs import Past, Turn
 from rlrobo_policy.policy import VlmPolicy
 from rlrobo_train.buffer import Decision, Seen
+from rlrobo_train.learners import ALONE, Learners
 
 
 class Weighed(NamedTuple):
@@ -56,14 +57,22 @@ def units(weighed: Sequence[Sequence[Weighed]], history: int) -> list[list[Weigh
 
 
 def minibatches(
-    units: Sequence[list[Weighed]], size: int, rng: np.random.Generator
+    units: Sequence[list[Weighed]],
+    size: int,
+    rng: np.random.Generator,
+    learners: Learners = ALONE,
 ) -> Iterator[list[Weighed]]:
-    """All units in random order, divided evenly into parts of about `size` actions."""
-    actions = sum(len(row.decision.rollout_S) for unit in units for row in unit)
-    parts = max(1, round(actions / size))
-    for part in np.array_split(rng.permutation(len(units)), parts):
+    """All units in random order, divided evenly into parts of about `size` actions. With several
+    learners the units of all of them are, and each gets those of every part that are its own."""
+    actions_of = learners.gather(
+        [sum(len(row.decision.rollout_S) for row in unit) for unit in units]
+    )
+    first = sum(map(len, actions_of[: learners.rank]))
+    parts = max(1, round(sum(map(sum, actions_of)) / size))
+    for part in np.array_split(rng.permutation(sum(map(len, actions_of))), parts):
         if len(part):
-            yield [row for i in part for row in units[i]]
+            own = [units[i - first] for i in part if first <= i < first + len(units)]
+            yield [row for unit in own for row in unit]
 
 
 def pack(policy: VlmPolicy, rows: Sequence[Weighed], size: int) -> list[Batch]:

@@ -10,7 +10,7 @@ observation, T tokens of an action.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +82,11 @@ class RolloutGroup:
     score: NDArray[np.float32] | None = None
     """f32[G, L + 1], what the process reward model says of what rollout g saw at step l, the end
     of one that was cut off included; 0 where nothing was seen. None where nobody asked it."""
+
+    @property
+    def outline(self) -> RolloutGroup:
+        """Without what was seen and said, which takes the room."""
+        return replace(self, decisions=(), end={})
 
     @property
     def length(self) -> float:
@@ -172,7 +177,10 @@ class RolloutBuffer:
     _scores: dict[Key, float] = field(default_factory=dict)
 
     def add_observations(self, batch: ObservationBatch) -> None:
-        """Take in a batch of this request; one that was sent again changes nothing."""
+        """Take in a batch of this request; one that was sent again changes nothing. One that
+        only asks what to go on with is passed over: its outcomes come again with the choice."""
+        if batch.judges:
+            return
         obs = batch.observations
         for n in range(len(obs)):
             group = int(obs.group_N[n])
@@ -225,6 +233,8 @@ class RolloutBuffer:
 
     def add_actions(self, batch: ActionBatch) -> None:
         self.versions.add(batch.policy_version)
+        if not batch.token_MT.shape[1]:
+            return  # it says what to go on with
         for m, said in enumerate(batch.said_M):
             key = (int(batch.group_M[m]), int(batch.rollout_M[m]), int(batch.step_M[m]))
             if not said:

@@ -12,6 +12,7 @@ training node and the loop without ROS (`local.py`) drive the same object.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,6 +37,7 @@ from rlrobo_train.process_reward.shaping import process_metrics, with_process_re
 from rlrobo_train.progress import Progress, final_line
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.schedule import Schedule
+from rlrobo_train.starts import Starts
 from rlrobo_train.trainer import Trainer
 
 Messages = Iterator[RolloutRequest | PolicyUpdate]
@@ -64,15 +66,25 @@ class Conductor:
     ):
         """`iteration`: updates done so far; `before`: what a resumed run's first evaluation was."""
         self.config, self.trainer, self.run, self.iteration = config, trainer, run, iteration
+        self.learners = trainer.learners
         self.done = False
         self.before = before
         self.after: Rates | None = None
         self.schedule = Schedule(
             config.tasks, config.curriculum, config.curriculum_tau, config.seed
         )
+        self.starts = Starts(
+            make_tasks(config.task, config.variant),
+            config.curriculum_starts,
+            config.curriculum_tau,
+            config.seed,
+        )
         self.metrics: dict[str, float] = {}
         """The last of each kind."""
-        self.progress = Progress(minutes=config.minutes, iterations=config.iterations)
+        self.serving: dict[str, float] = {}
+        """How those who simulate in this process's stead fare, under slash keys."""
+        out = None if self.learners.writes else io.StringIO()
+        self.progress = Progress(config.minutes, config.iterations, out)
         self._asked = time.time_ns() // 1_000_000
         """Last request id: no trainer before this one had it, whose messages may still be heard."""
         self._requested = iteration
@@ -173,16 +185,17 @@ class Conductor:
     def _ask_rollouts(self) -> RolloutRequest:
         c, i = self.config, self._requested
         self._requested += 1
-        first = i * c.groups
+        task = self.schedule.task_of(i)
+        groups = self.starts.group_ids(task, i, c.groups)
         return self._ask(
             RolloutRequest(
                 request_id=0,
                 iteration=i,
                 phase="train",
                 form=c.form,
-                task=self.schedule.task_of(i),
+                task=task,
                 seed=c.seed,
-                group_ids=tuple(range(first, first + c.groups)),
+                group_ids=tuple(self.learners.share(groups)),
                 group_size=c.members,
                 min_policy_version=max(0, i - c.max_policy_lag),
                 temperature=c.temperature,
@@ -191,7 +204,7 @@ class Conductor:
         )
 
     def _begin_evaluation(self) -> RolloutRequest:
-        self._examination = Examination(self.config, self.run, self.trainer.policy)
+        self._examination = Examination(self.config, self.run, self.trainer.policy, self.learners)
         return self._ask(self._examination.request(self.iteration))
 
     def _ask(self, request: RolloutRequest) -> RolloutRequest:
@@ -244,15 +257,19 @@ class Conductor:
 
     def _learn(self, buffer: RolloutBuffer, rollout_s: float) -> Messages:
         following = self.iteration + 1
+        steps = sum(self.learners.gather(buffer.steps))
         seconds = {
             "time/rollout": rollout_s,
             "time/decode": self._decode_s,
             "time/render": self._render_s,
-            "rollout/steps_per_s": buffer.steps / max(rollout_s, 1e-9),
+            "rollout/steps_per_s": steps / max(rollout_s, 1e-9),
         }
+        seconds |= served(self.learners.gather((rollout_s, self.serving)))
         groups, request = buffer.groups(), buffer.request
         self._updating = True
-        self.schedule.hear(request.task, float(np.mean([group.success for group in groups])))
+        everywhere = self.learners.joined([group.outline for group in groups])
+        self.schedule.hear(request.task, float(np.mean([group.success for group in everywhere])))
+        self.starts.hear(request.task, everywhere)
         if self.config.max_policy_lag and not (self._spent(following) or self._judges(following)):
             yield self._ask_rollouts()
         began = time.monotonic()
@@ -261,10 +278,12 @@ class Conductor:
         self.iteration = following
         yield self._publish_policy()
         seconds["time/update"] = time.monotonic() - began
-        stats |= told | seconds | self.schedule.metrics
-        self._log(self._rollout_metrics(buffer, groups) | stats)
+        rollouts = self._rollout_metrics(buffer, everywhere)
+        drawn = self.schedule.metrics | self.starts.metrics(request.task, everywhere)
+        self._log(rollouts | stats | told | seconds | drawn)
         self._updating = False
-        if self.iteration == 1 or self.iteration % self.config.checkpoint_every == 0:
+        keeps = self.iteration == 1 or self.iteration % self.config.checkpoint_every == 0
+        if keeps and self.learners.writes:
             self._record(buffer, rewarded)
         if self.iteration % self.config.checkpoint_every == 0:
             self._save_checkpoint()
@@ -279,7 +298,7 @@ class Conductor:
         if not c.process_reward:
             return groups, {}
         rewarded = with_process_reward(groups, c.process_weight, c.discount, c.process_shaping)
-        return rewarded, process_metrics(groups, rewarded, buffer)
+        return rewarded, process_metrics(groups, rewarded, buffer, self.learners)
 
     def _next(self) -> Messages:
         self._finishing = self._spent(self.iteration)
@@ -315,9 +334,10 @@ class Conductor:
         )
         self.progress.close()
         before = pooled(self.before) if self.config.mode == "train" else None
-        if before is None:
-            examination.report()
-        print(final_line(self.run.path, before, pooled(self.after)), flush=True)
+        if self.learners.writes:
+            if before is None:
+                examination.report()
+            print(final_line(self.run.path, before, pooled(self.after)), flush=True)
         self.done = True
 
     # ------------------------------------------------------------------ small things
@@ -347,14 +367,17 @@ class Conductor:
         c = self.config
         by_count = bool(c.iterations) and iteration >= c.iterations
         by_time = bool(c.minutes) and self.run.wall_s >= 60.0 * c.minutes
-        return by_count or by_time
+        return by_count or self.learners.first(by_time)
 
     def _rollout_metrics(
         self, buffer: RolloutBuffer, groups: list[RolloutGroup]
     ) -> dict[str, float]:
+        """Of all learners: `groups` are theirs."""
+
         def mean(values: list[float]) -> float:
             return float(np.mean(values)) if values else 0.0
 
+        oldest = min(self.learners.gather(min(buffer.versions, default=0)))
         of_task = {
             "rollout/success": mean([g.success for g in groups]),
             "rollout/length": mean([g.length for g in groups]),
@@ -364,9 +387,9 @@ class Conductor:
         if len(self.config.tasks) > 1:
             of_task |= {f"{key}/{buffer.request.task}": value for key, value in of_task.items()}
         return of_task | {
-            "rollout/steps": float(buffer.steps),
-            "rollout/policy_lag": float(buffer.request.iteration - min(buffer.versions, default=0)),
-            "graph/groups_dropped": float(len(buffer.dropped())),
+            "rollout/steps": float(sum(self.learners.gather(buffer.steps))),
+            "rollout/policy_lag": float(buffer.request.iteration - oldest),
+            "graph/groups_dropped": float(sum(self.learners.gather(len(buffer.dropped())))),
         }
 
     def _record(self, buffer: RolloutBuffer, groups: list[RolloutGroup]) -> None:
@@ -393,6 +416,20 @@ class Conductor:
                 "iteration": self.iteration,
                 "optimizer": self.trainer.optimizer.state_dict(),
                 "curriculum": self.schedule.success,
+                "starts": self.starts.success,
                 "before": {task: list(rate) for task, rate in (self.before or {}).items()},
             },
         )
+
+
+def served(by_learner: list[tuple[float, dict[str, float]]]) -> dict[str, float]:
+    """Of each learner the seconds that its rollouts took, and how its workers fared: with several
+    learners, what part of the time each waited for the slowest, and workers' names with theirs."""
+    if len(by_learner) == 1:
+        return by_learner[0][1]
+    slowest = max(seconds for seconds, _ in by_learner)
+    told: dict[str, float] = {}
+    for rank, (seconds, serving) in enumerate(by_learner):
+        told[f"learners/{rank}/idle"] = 1.0 - seconds / max(slowest, 1e-9)
+        told |= {f"learners/{rank}/{key}": value for key, value in serving.items()}
+    return told

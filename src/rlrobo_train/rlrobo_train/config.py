@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from rlrobo_core.shifts import shift_names
 from rlrobo_core.task_set import AUTO, Senses, Told, make_tasks, senses_for, task_names
 from rlrobo_core.types import Form
+from rlrobo_policy.search.config import SearchConfig
 from rlrobo_train.grpo import GrpoConfig
 from rlrobo_train.ppo import PpoConfig
 from rlrobo_train.process_reward.shaping import Shaping
@@ -27,9 +28,9 @@ U = TypeVar("U", bound=UpdateConfig)
 
 
 @dataclass(frozen=True)
-class TrainConfig(PpoConfig, GrpoConfig):
+class TrainConfig(PpoConfig, GrpoConfig, SearchConfig):
     """The training node's parameters; those of the update are inherited from `UpdateConfig`,
-    `GrpoConfig` and `PpoConfig`."""
+    `GrpoConfig` and `PpoConfig`, those of a search at test time from `SearchConfig`."""
 
     mode: Literal["train", "eval"] = "train"
     """train, or eval: judge a checkpoint and stop."""
@@ -70,12 +71,16 @@ class TrainConfig(PpoConfig, GrpoConfig):
     gamma: str = "auto"
     """Discount of the return; auto: the algorithm's own, 0.5 of GRPO and 0.99 of ppo."""
     critic_from: str = ""
-    """Begin with the critic of this checkpoint; empty: with one that knows nothing (ppo)."""
+    """Begin with the critic of this checkpoint; empty: with one that knows nothing (ppo). With
+    best_of: the critic that chooses; empty: the checkpoint's own."""
     curriculum: Curriculum = "none"
     """Of several tasks, whose turn it is. none: one after the other; paper: drawn, the harder the
     likelier; frontier: drawn, likeliest what succeeds half of the time."""
+    curriculum_starts: Curriculum = "none"
+    """How hard the starts are that training draws. none: as they come; paper: the harder the
+    likelier; frontier: likeliest those from which half of the rollouts succeed."""
     curriculum_tau: float = field(default=0.25, metadata={"range": (0.01, 100.0)})
-    """Temperature of the draw: the higher, the more alike the tasks' chances."""
+    """Temperature of both draws: the higher, the more alike the chances."""
     process_reward: str = ""
     """Directory of a process reward model, whose reward is added (grpo, ppo); empty: none."""
     process_weight: float = field(default=0.5, metadata={"range": (0.0, 1000.0)})
@@ -90,6 +95,11 @@ class TrainConfig(PpoConfig, GrpoConfig):
     greedy: by the most likely actions, so that the first is judged by itself."""
     num_envs: int = field(default=256, metadata={"range": (1, 65536)})
     """Environments side by side, a multiple of group_size."""
+    workers: int = field(default=0, metadata={"range": (0, 4096)})
+    """Simulation processes that each own an equal share of num_envs, watched and replaced; 0: none
+    (the simulation's; kept with the run)."""
+    worker_deadline_s: float = field(default=60.0, metadata={"range": (0.1, 3600.0)})
+    """A worker that is silent for so long is taken for stalled [s]."""
     group_size: int = field(default=8, metadata={"range": (1, 4096)})
     """Rollouts, or branches, that are compared with each other (not in ppo)."""
     groups_per_iteration: int = field(default=0, metadata={"range": (0, 65536)})

@@ -5,6 +5,8 @@ Judging a checkpoint may go over every task once more under each shift (`rlrobo_
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rlrobo_core.shifts import NO_SHIFT, applies, parse_task, request_name
@@ -15,6 +17,7 @@ from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.episode_record import Reader, record, shown_of_evaluation, write_record
 from rlrobo_train.evaluation import Evaluation, Rates, evaluate, pooled, write_eval
+from rlrobo_train.learners import ALONE, Learners
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.suite import print_suite, write_suite
 from rlrobo_train.video import Episode, write_video
@@ -37,8 +40,12 @@ def examined(config: TrainConfig) -> tuple[str, ...]:
 class Examination:
     """Asks for one name's held-out episodes after the other's and keeps what came of them."""
 
-    def __init__(self, config: TrainConfig, run: RunDirectory, policy: VlmPolicy) -> None:
+    def __init__(
+        self, config: TrainConfig, run: RunDirectory, policy: VlmPolicy, learners: Learners = ALONE
+    ) -> None:
+        """Of several learners each asks for its share, and all know what came of all of them."""
         self._config, self._run, self._policy = config, run, policy
+        self._learners = learners
         self._version = policy.version
         self._names = examined(config)
         self._tasks = make_tasks(config.task, config.variant)
@@ -54,11 +61,11 @@ class Examination:
             request_id=0,
             iteration=iteration,
             phase="eval",
-            form="trajectory",
+            form="look" if self._config.looks else "trajectory",
             task=self._names[len(self._results)],
             seed=HELD_OUT + self._config.eval_seed,
-            group_ids=tuple(range(self._config.episodes)),
-            group_size=1,
+            group_ids=tuple(self._learners.share(range(self._config.episodes))),
+            group_size=self._config.best_of if self._config.looks else 1,
             min_policy_version=self._version,
             temperature=0.0,
         )
@@ -66,7 +73,10 @@ class Examination:
     def add(self, buffer: RolloutBuffer) -> str:
         """The answer to the last request. A line about it, where it is one of several."""
         groups, name = buffer.groups(), buffer.request.task
-        result = self._results[name] = evaluate(groups, buffer.request.seed)
+        everywhere = self._learners.joined([group.outline for group in groups])
+        result = self._results[name] = evaluate(everywhere, buffer.request.seed)
+        if not self._learners.writes:
+            return ""
         file = self._file_name(name)
         write_eval(
             self._run.path / f"{file}.json",
@@ -74,6 +84,7 @@ class Examination:
             task=name,
             checkpoint=self._config.checkpoint or self._config.model,
             policy_version=self._version,
+            **self._search,
         )
         task = self._tasks[parse_task(name)[0]]
         episodes = record(buffer, shown_of_evaluation(groups), Reader(self._policy, task))
@@ -84,6 +95,19 @@ class Examination:
         ]
         write_video(self._run.path / f"{file}.mp4", films, frames_per_s)
         return f"{name}: success {result.success}" if len(self._names) > 1 else ""
+
+    @property
+    def _search(self) -> dict[str, Any]:
+        """What the file says of it, where there is one."""
+        config = self._config
+        if config.best_of == 1:
+            return {}
+        search = {
+            "best_of": config.best_of,
+            "scorer": config.scorer,
+            "search_temperature": config.search_temperature,
+        }
+        return {"search": search}
 
     @property
     def rates(self) -> Rates:

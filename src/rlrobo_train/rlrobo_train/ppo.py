@@ -113,8 +113,10 @@ class PpoTrainer(Trainer):
     def _look_over(self, weighed: list[list[Weighed]]) -> None:
         """What all actions of the iteration have in common."""
         rows = [row for of_group in weighed for row in of_group]
-        advantage_M = np.concatenate([row.advantage_S for row in rows])
-        value_M = np.concatenate([np.full(len(row.advantage_S), row.value) for row in rows])
+        join, none = self.learners.concatenated, np.zeros(0)
+        advantage_M = join(np.concatenate([none, *(row.advantage_S for row in rows)]))
+        values = [np.full(len(row.advantage_S), row.value) for row in rows]
+        value_M = join(np.concatenate([none, *values]))
         self._mean, self._std = float(advantage_M.mean()), float(advantage_M.std())
         self._values = {
             "value/mean": float(value_M.mean()),

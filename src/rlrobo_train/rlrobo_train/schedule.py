@@ -55,10 +55,8 @@ class Schedule:
 
     def chances(self) -> NDArray[np.float64]:
         """f64[tasks], how likely each is next; of one that has not been heard of, s is 1/2."""
-        off = 0.5 - np.array([self.success.get(task, 0.5) for task in self.tasks])
-        score = {"none": 0.0 * off, "paper": off, "frontier": -np.abs(off)}[self.curriculum]
-        weight = np.exp((score - score.max()) / self.tau)
-        return weight / weight.sum()
+        success = [self.success.get(task, 0.5) for task in self.tasks]
+        return chances(success, self.curriculum, self.tau)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -68,3 +66,11 @@ class Schedule:
         named = zip(self.tasks, self.chances().tolist(), strict=True)
         chances = {f"curriculum/{task}": chance for task, chance in named}
         return chances | {f"smoothed_success/{t}": s for t, s in self.success.items()}
+
+
+def chances(success: Sequence[float], curriculum: Curriculum, tau: float) -> NDArray[np.float64]:
+    """How likely each is next, of which rollouts have lately succeeded so often."""
+    off = 0.5 - np.array(success)
+    score = {"none": 0.0 * off, "paper": off, "frontier": -np.abs(off)}[curriculum]
+    weight = np.exp((score - score.max()) / tau)
+    return weight / weight.sum()

@@ -25,6 +25,7 @@ from rlrobo_policy.policy import VlmPolicy
 from rlrobo_policy.tree import action_logits, log_softmax
 from rlrobo_train.batches import Batch, Weighed, minibatches, pack, units
 from rlrobo_train.buffer import RolloutGroup
+from rlrobo_train.learners import ALONE
 from rlrobo_train.loss import LossTerms, policy_loss
 
 
@@ -70,6 +71,8 @@ class Trainer(ABC):
         self.optimizer = torch.optim.AdamW(
             self._parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        self.learners = ALONE
+        """Who else makes the same updates (`learners.py`)."""
         self.reference = trained_weights(policy) if config.kl_coef else None
         """What trains (of an adapter: it alone) as it was when the run began, at kl_coef > 0."""
 
@@ -82,14 +85,16 @@ class Trainer(ABC):
         terms: list[tuple[LossTerms, int]] = []
         norms: list[float] = []
         for _ in range(self.config.epochs):
-            for part in minibatches(learned, self.config.minibatch_size, rng):
+            for part in minibatches(learned, self.config.minibatch_size, rng, self.learners):
                 part_terms, norm = self._step(part, temperature, dump)
                 terms += part_terms
                 norms.append(norm)
         self.policy.version += 1
-        return self._metrics(terms, norms) | {
-            "groups/without_variance": float(sum(not of_group for of_group in weighed)),
-            "groups/decisions": float(sum(map(len, weighed))),
+        taught = self.learners.joined([len(of_group) for of_group in weighed])
+        told = [(LossTerms(*(it.cpu() for it in term)), actions) for term, actions in terms]
+        return self._metrics(self.learners.joined(told), norms) | {
+            "groups/without_variance": float(sum(not decisions for decisions in taught)),
+            "groups/decisions": float(sum(taught)),
         }
 
     def save_files(self, directory: Path) -> None:
@@ -121,20 +126,23 @@ class Trainer(ABC):
         terms of each pass, with the number of actions that they are means over."""
         self.optimizer.zero_grad(set_to_none=True)
         batches = pack(self.policy, rows, self.config.micro_batch)
-        total = sum(batch.advantage_NS.numel() for batch in batches)
+        actions = sum(batch.advantage_NS.numel() for batch in batches)
+        total = sum(self.learners.gather(actions))
         terms = []
         for batch in batches:
             loss = self._loss(batch, temperature)
             actions = batch.advantage_NS.numel()
             (loss.total * actions / total).backward()
-            terms.append((loss, actions))
+            terms.append((loss._replace(total=loss.total.detach()), actions))
             if not bool(torch.isfinite(loss.total)):
                 raise self._not_finite(batch, dump)
+        groups = self.optimizer.param_groups
+        self.learners.sum_gradients([p for group in groups for p in group["params"]])
         norms = [
             torch.nn.utils.clip_grad_norm_(group["params"], self.config.max_grad_norm)
-            for group in self.optimizer.param_groups
+            for group in groups
         ]
-        if not all(bool(torch.isfinite(norm)) for norm in norms):
+        if batches and not all(bool(torch.isfinite(norm)) for norm in norms):
             raise self._not_finite(batches[0], dump)
         self.optimizer.step()
         return terms, float(norms[0])

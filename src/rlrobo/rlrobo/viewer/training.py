@@ -69,6 +69,8 @@ class TrainingWatch:
     # ------------------------------------------------------------------ what comes in
 
     def _observe(self, batch: ObservationBatch) -> bool:
+        if batch.judges:
+            return False  # the choice comes with the next one
         if self._request is None or batch.request.request_id != self._request.request_id:
             self._request, self._group = batch.request, -1
         news = self._reap(batch.outcomes)

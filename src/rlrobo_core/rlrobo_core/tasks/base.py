@@ -116,6 +116,12 @@ class Task(Protocol):
     @property
     def reward_weights(self) -> dict[str, float]: ...
 
+    @property
+    def way(self) -> tuple[str, ...]:
+        """The objects that the tool has to go to, one after the other: what is moved, and where
+        to. How long that is says how hard a start is (`difficulty.py`)."""
+        ...
+
     def sample(self, rng: np.random.Generator) -> InitialScene: ...
 
     def reward_terms(self, before: SceneState, after: SceneState) -> dict[str, Array]:

@@ -38,6 +38,7 @@ class Drawer:
     name: str = "drawer"
     action_dims: tuple[str, ...] = ("x", "y", "z", "gripper")
     hold_width: float = 0.08
+    way: tuple[str, ...] = ("drawer",)
     max_steps: int = 15
     control_hz: float = 10.0
     max_step: float = 0.05

@@ -39,6 +39,7 @@ class Flip:
     name: str = "flip"
     action_dims: tuple[str, ...] = ("x", "y", "z", "gripper")
     hold_width: float = 0.0
+    way: tuple[str, ...] = ("block",)
     max_steps: int = 40
     control_hz: float = 10.0
     max_step: float = 0.05

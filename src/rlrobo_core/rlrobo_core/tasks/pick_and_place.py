@@ -32,6 +32,7 @@ class PickAndPlace:
     name: str = "pick_and_place"
     action_dims: tuple[str, ...] = ("x", "y", "z", "gripper")
     hold_width: float = 0.0
+    way: tuple[str, ...] = ("cube", "target")
     max_steps: int = 25
     control_hz: float = 10.0
     max_step: float = 0.05

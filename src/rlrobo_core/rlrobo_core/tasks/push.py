@@ -38,6 +38,7 @@ class Push:
     name: str = "push"
     action_dims: tuple[str, ...] = ("x", "y", "z")
     hold_width: float = 0.0
+    way: tuple[str, ...] = ("cube", "target")
     max_steps: int = 30
     control_hz: float = 10.0
     max_step: float = 0.05

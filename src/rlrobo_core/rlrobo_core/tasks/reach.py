@@ -25,6 +25,7 @@ class Reach:
     )
     action_dims: tuple[str, ...] = ("x", "y", "z")
     hold_width: float = 0.0
+    way: tuple[str, ...] = ("target",)
     max_steps: int = 12
     control_hz: float = 10.0
     max_step: float = 0.05

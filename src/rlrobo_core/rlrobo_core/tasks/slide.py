@@ -52,6 +52,7 @@ class Slide:
     name: str = "slide"
     action_dims: tuple[str, ...] = ("x", "y", "z")
     hold_width: float = 0.04
+    way: tuple[str, ...] = ("puck", "target")
     max_steps: int = 36
     control_hz: float = 10.0
     max_step: float = 0.05

@@ -40,6 +40,7 @@ class Stack:
     name: str = "stack"
     action_dims: tuple[str, ...] = ("x", "y", "z", "gripper")
     hold_width: float = 0.0
+    way: tuple[str, ...] = ("cube", "base")
     max_steps: int = 40
     control_hz: float = 10.0
     max_step: float = 0.05

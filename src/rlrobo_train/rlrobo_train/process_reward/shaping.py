@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.learners import ALONE, Learners
 
 Shaping = Literal["potential", "plain"]
 
@@ -46,19 +47,25 @@ def with_process_reward(
 
 
 def process_metrics(
-    before: Sequence[RolloutGroup], after: Sequence[RolloutGroup], buffer: RolloutBuffer
+    before: Sequence[RolloutGroup],
+    after: Sequence[RolloutGroup],
+    buffer: RolloutBuffer,
+    learners: Learners = ALONE,
 ) -> dict[str, float]:
     """`before` and `after` the process reward was added. The correlation is that of a rollout's
-    mean score with its success, over the rollouts of the iteration; 0 where either is the same for
-    all. One that falls while the mean rises is the sign of a policy that fools the model."""
-    mean_R = np.concatenate([_mean_score(group) for group in before])
-    success_R = np.concatenate([buffer.succeeded(group) for group in before])
+    mean score with its success, over the rollouts of the iteration, of all learners; 0 where either
+    is the same for all. One that falls while the mean rises is the sign of a policy that fools the
+    model."""
+    pairs = zip(before, after, strict=True)
+    join = learners.concatenated
+    mean_R = join(np.concatenate([_mean_score(group) for group in before]))
+    success_R = join(np.concatenate([buffer.succeeded(group) for group in before]))
+    added_R = join(np.concatenate([b.reward_GL.sum(1) - a.reward_GL.sum(1) for a, b in pairs]))
     varied = mean_R.std() > 1e-8 and success_R.std() > 0
-    added = [b.reward_GL.sum(1) - a.reward_GL.sum(1) for a, b in zip(before, after, strict=True)]
     return {
         "process/mean": float(mean_R.mean()),
         "process/correlation": float(np.corrcoef(mean_R, success_R)[0, 1]) if varied else 0.0,
-        "process/reward": float(np.concatenate(added).mean()),
+        "process/reward": float(added_R.mean()),
     }
 
 

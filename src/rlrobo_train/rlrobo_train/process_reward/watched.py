@@ -52,7 +52,7 @@ def watch(batches: Iterable[ObservationBatch]) -> Iterator[Watched]:
     left out. ValueError where rollouts branch: what most of them led to is not seen."""
     seen: dict[tuple[int, int, int], dict[int, Row]] = defaultdict(dict)
     for batch in batches:
-        if batch.request.form == "branch":
+        if batch.request.branching:
             raise ValueError(
                 "these rollouts branch (algorithm:=branch_grpo), so that what most actions led to "
                 "is not seen: take rollouts of algorithm:=grpo or ppo"

@@ -1,0 +1,129 @@
+"""What a search at test time gains: success against N, for each checkpoint of a run.
+
+    ./rlrobo bench search --checkpoints runs/a/checkpoints/*      # of a run with algorithm:=ppo
+    ./rlrobo bench search --checkpoints DIR --scorers likelihood --best-of 1 4 16
+
+Every point is a whole evaluation without ROS on the same held-out episodes; N = 1 is the plain
+one. A point that is already in the output folder is not made again. Prints a table, draws
+success against N, a curve a checkpoint, with 95% intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from rlrobo_train import local
+from rlrobo_train.config import TrainConfig
+from rlrobo_train.plots import COLORS
+
+
+class Point(NamedTuple):
+    task: str
+    checkpoint: Path
+    scorer: str
+    best_of: int
+    run: Path
+
+    @property
+    def curve(self) -> str:
+        return f"{self.task} {self.checkpoint.name} {self.scorer}"
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return json.loads((self.run / "eval.json").read_text())
+
+
+def measure(point: Point, options: argparse.Namespace) -> None:
+    """One evaluation, unless it has been made."""
+    if (point.run / "summary.json").exists():
+        return
+    beside = max(1, options.num_envs // point.best_of) * point.best_of
+    config = TrainConfig(
+        mode="eval",
+        task=point.task,
+        checkpoint=str(point.checkpoint),
+        best_of=point.best_of,
+        scorer=point.scorer,  # pyright: ignore[reportArgumentType]
+        search_temperature=options.temperature,
+        critic_from=options.critic_from,
+        num_envs=beside,
+        group_size=1,
+        episodes=options.episodes,
+        run_dir=str(point.run),
+    )
+    local.run(config)
+
+
+def table(points: list[Point]) -> Table:
+    """A row a curve, a column an N."""
+    columns = sorted({point.best_of for point in points})
+    shown = Table("", *(f"N = {n}" for n in columns))
+    for curve in dict.fromkeys(point.curve for point in points):
+        cells = {p.best_of: p.result for p in points if p.curve == curve}
+        shown.add_row(curve, *(told(cells[n]) for n in columns))
+    return shown
+
+
+def told(result: dict[str, Any]) -> str:
+    low, high = result["ci95"]
+    return f"{result['success']:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def draw(points: list[Point], out: Path) -> Path:
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for i, curve in enumerate(dict.fromkeys(point.curve for point in points)):
+        mine = sorted((p for p in points if p.curve == curve), key=lambda p: p.best_of)
+        rate = [p.result["success"] for p in mine]
+        low, high = zip(*(p.result["ci95"] for p in mine), strict=True)
+        off = ([r - a for r, a in zip(rate, low, strict=True)],
+               [b - r for r, b in zip(rate, high, strict=True)])  # fmt: skip
+        n = [p.best_of for p in mine]
+        axes.errorbar(n, rate, off, label=curve, color=COLORS[i % len(COLORS)], capsize=3)
+    axes.set(
+        xscale="log", xlabel="N, actions that are weighed", ylabel="success", ylim=(-0.02, 1.02)
+    )
+    axes.legend()
+    figure.savefig(out, dpi=110)
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--tasks", nargs="+", default=["reach"])
+    parser.add_argument("--checkpoints", nargs="+", type=Path, required=True)
+    parser.add_argument("--best-of", nargs="+", type=int, default=[1, 2, 4, 8])
+    parser.add_argument("--scorers", nargs="+", default=["critic"])
+    parser.add_argument("--critic-from", default="", help="empty: each checkpoint's own")
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--num-envs", type=int, default=64)
+    parser.add_argument("--out", type=Path, default=Path("runs/search"))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    grid = product(options.tasks, options.checkpoints, options.scorers, sorted(options.best_of))
+    points = [
+        Point(task, checkpoint, scorer, n, options.out / f"{task}_{checkpoint.name}_{scorer}_{n}")
+        for task, checkpoint, scorer, n in grid
+    ]
+    for point in points:
+        measure(point, options)
+    Console().print(table(points))
+    print(f"curves: {draw(points, options.out / 'search.png')}")
+    if options.json:
+        rows = [p.result | {"best_of": p.best_of, "scorer": p.scorer} for p in points]
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""VLA-RL's ablations on our tasks: what each part of the method adds, over training seeds.
+
+    ./rlrobo bench vla_rl --task pick_and_place --reward sparse --minutes 30 --json vla_rl.json
+    ./rlrobo bench vla_rl --variants full no_curriculum --seeds 0 1 2 3 4
+    ./rlrobo bench vla_rl --add my_variant algorithm=ppo value_coef=0.1
+
+Every run is a plain `python -m rlrobo_train.local` of the same minutes, one after the other, judged
+on the same held-out episodes. So the variants are compared at equal wall clock by their last
+evaluation, and at equal environment steps (branches included) by what they had reached when the
+slowest of all runs ended: between two evaluations a straight line is drawn. A run that is finished
+in the output folder is not repeated, one that was interrupted is continued. Means over seeds have
+95% intervals of Student's t over the seeds; those of a single seed are Wilson's over its episodes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from rlrobo_core.intervals import SuccessRate, mean_interval
+from rlrobo_train.metrics import Row, read_metrics
+
+FULL = {"algorithm": "ppo", "curriculum_starts": "frontier"}
+"""With `curriculum`, where several tasks are trained."""
+VARIANTS: dict[str, dict[str, str]] = {
+    "full": FULL,
+    "no_curriculum": FULL | {"curriculum_starts": "none", "curriculum": "none"},
+    "paper_curriculum": FULL | {"curriculum_starts": "paper", "curriculum": "paper"},
+    "no_warmup": FULL | {"critic_warmup": "0"},
+    "separate_critic": FULL | {"critic": "separate"},
+    "temperature_1.5": FULL | {"temperature": "1.5"},
+    "grpo": {"algorithm": "grpo"},
+    "branch_grpo": {"algorithm": "branch_grpo"},
+}
+
+
+class Judged(NamedTuple):
+    """An evaluation in the course of a run."""
+
+    steps: float
+    """Environment steps until then."""
+    wall_s: float
+    success: float
+
+
+@dataclass(frozen=True)
+class Run:
+    variant: str
+    seed: int
+    path: Path
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "summary.json").exists()
+
+    @property
+    def course(self) -> list[Judged]:
+        return course_of(read_metrics(self.path))
+
+    def train(self, words: list[str]) -> None:
+        """One run, unless it is finished."""
+        if self.finished:
+            return
+        begun = (self.path / "config.yaml").exists()
+        where = ["--resume" if begun else "--run-dir", str(self.path)]
+        command = [sys.executable, "-m", "rlrobo_train.local", *where, *words]
+        print(" ".join(command[1:]), flush=True)
+        with (self.path.parent / f"{self.path.name}.log").open("a") as log:
+            code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+        if code:
+            sys.exit(f"the run {self.path} ended with exit code {code}: see {log.name}")
+
+
+def course_of(rows: list[Row]) -> list[Judged]:
+    steps, course = 0.0, []
+    for row in rows:
+        steps += row.get("rollout/steps", 0.0)
+        if "eval/success" in row:
+            course.append(Judged(steps, row["wall_s"], row["eval/success"]))
+    return course
+
+
+def success_at(course: list[Judged], steps: float) -> float:
+    """After so many environment steps, on a line between the evaluations before and after."""
+    return float(np.interp(steps, [it.steps for it in course], [it.success for it in course]))
+
+
+def interval(successes: list[float], episodes: int) -> tuple[float, float]:
+    """95%, of the mean over seeds; of one seed that of its episodes."""
+    if len(successes) == 1:
+        return SuccessRate(round(successes[0] * episodes), episodes).ci95
+    _, low, high = mean_interval(successes)
+    return max(0.0, low), min(1.0, high)
+
+
+def compared(runs: list[Run], episodes: int) -> list[dict[str, Any]]:
+    """A row a variant."""
+    steps = min(run.course[-1].steps for run in runs)
+    rows = []
+    for variant in dict.fromkeys(run.variant for run in runs):
+        courses = [run.course for run in runs if run.variant == variant]
+        figures = {
+            "before": [course[0].success for course in courses],
+            "equal_steps": [success_at(course, steps) for course in courses],
+            "equal_wall_clock": [course[-1].success for course in courses],
+            "lowest": [min(it.success for it in course) for course in courses],
+        }
+        rows.append(
+            {"variant": variant, "seeds": len(courses), "steps_compared": steps}
+            | {"steps": [course[-1].steps for course in courses]}
+            | {"wall_s": [course[-1].wall_s for course in courses]}
+            | {name: told(values, episodes) for name, values in figures.items()}
+        )
+    return rows
+
+
+def told(successes: list[float], episodes: int) -> dict[str, Any]:
+    low, high = interval(successes, episodes)
+    return {"mean": statistics.mean(successes), "ci95": [low, high], "each": successes}
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    shown = Table(
+        "",
+        "before",
+        f"after {rows[0]['steps_compared']:,.0f} steps",
+        "after equal wall clock",
+        "lowest evaluation",
+        "steps",
+        "minutes",
+    )
+    for row in rows:
+        figures = (row[name] for name in ("before", "equal_steps", "equal_wall_clock", "lowest"))
+        cells = [
+            f"{it['mean']:.1%} [{100 * it['ci95'][0]:.1f}, {100 * it['ci95'][1]:.1f}]"
+            for it in figures
+        ]
+        steps, minutes = statistics.mean(row["steps"]), statistics.mean(row["wall_s"]) / 60
+        shown.add_row(row["variant"], *cells, f"{steps:,.0f}", f"{minutes:.1f}")
+    return shown
+
+
+def words(options: argparse.Namespace, settings: dict[str, str], seed: int) -> list[str]:
+    """The command line of a run."""
+    several = "," in options.task
+    said = {"curriculum": "frontier"} if several and settings["algorithm"] == "ppo" else {}
+    said |= {k: v for k, v in settings.items() if several or k != "curriculum"}
+    said |= {
+        "task": options.task,
+        "reward": options.reward,
+        "minutes": options.minutes,
+        "iterations": options.iterations,
+        "episodes": options.episodes,
+        "eval_every": options.eval_every,
+        "seed": seed,
+    }
+    said |= dict(item.split("=", 1) for item in options.extra)
+    return [word for k, v in said.items() for word in (f"--{k.replace('_', '-')}", str(v))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--task", default="pick_and_place", help="or several, with commas")
+    parser.add_argument("--reward", default="sparse", choices=("sparse", "dense"))
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
+    parser.add_argument(
+        "--add", nargs="+", action="append", default=[], metavar="NAME KEY=VALUE", help="a variant"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--minutes", type=float, default=30.0, help="of each run")
+    parser.add_argument(
+        "--iterations", type=int, default=0, help="of each run at most; 0: no limit"
+    )
+    parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--eval-every", type=int, default=10, help="updates between evaluations")
+    parser.add_argument("--out", type=Path, default=Path("runs/vla_rl"))
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--extra", nargs="*", default=[], help="of every run, name=value")
+    options = parser.parse_args()
+    added = {name: dict(item.split("=", 1) for item in items) for name, *items in options.add}
+    variants = VARIANTS | {name: FULL | settings for name, settings in added.items()}
+    names = [*options.variants, *added]
+    if unknown := set(names) - set(variants):
+        parser.error(f"unknown variants {sorted(unknown)}; choose from: {', '.join(variants)}")
+    out = options.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    label = f"{options.task.replace(',', '-')}_{options.reward}"
+    runs = [
+        Run(name, seed, out / f"{label}_{name}_{seed}") for seed in options.seeds for name in names
+    ]
+    for run in runs:
+        run.train(words(options, variants[run.variant], run.seed))
+    rows = compared(runs, options.episodes)
+    Console().print(table(rows), width=None if sys.stdout.isatty() else 200)
+    if options.json:
+        found = {"command": sys.argv, "task": options.task, "reward": options.reward, "rows": rows}
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
