@@ -90,6 +90,28 @@ def test_a_signal_ends_a_node_in_the_middle_of_a_computation_and_a_second_one_is
     assert (out, err, p.returncode) == ("closed\n", "", 0)
 
 
+BOTH_AT_ONCE = """
+import signal
+from rlrobo_core.ros import run_node
+
+def make():
+    both = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, both)  # as in a long call into C
+    for number in both:
+        signal.raise_signal(number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+
+raise SystemExit(run_node(make))
+"""
+
+
+def test_both_signals_at_once_leave_no_trace(domain):
+    done = subprocess.run(
+        [sys.executable, "-c", BOTH_AT_ONCE], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
 IMPORTING = """
 import time
 from rlrobo_core.ros import run_node
@@ -97,7 +119,8 @@ from rlrobo_core.ros import run_node
 def make():
     print("importing", flush=True)
     try:
-        time.sleep(600)
+        while True:  # one long sleep would not notice a signal that came just before it
+            time.sleep(0.01)
     except KeyboardInterrupt:  # as pybind11 does in a module whose import calls Python
         raise ImportError("KeyboardInterrupt: <EMPTY MESSAGE>")
 

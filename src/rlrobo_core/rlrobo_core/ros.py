@@ -396,5 +396,7 @@ def run_and_exit(make: Callable[[], PlainNode]) -> NoReturn:
 
 
 def ignore_signals() -> None:
+    """By a handler that does nothing: of SIG_IGN Python complains on stderr where both signals
+    came at once, in the middle of an import."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)
