@@ -79,7 +79,7 @@ class ProcessRewardConfig:
     """Episodes of the policy that the model is judged by, of each task."""
     labels: LabelConfig = field(default_factory=LabelConfig)
     learning: LessonConfig = field(
-        default_factory=lambda: LessonConfig(steps=60, batch_size=64, learning_rate=3e-4)
+        default_factory=lambda: LessonConfig(steps=60, batch_size=40, learning_rate=4e-4)
     )
 
     @property

@@ -1,8 +1,8 @@
 """The process reward model: a VLM of the policy's class that is asked, observation by observation,
 whether the robot is on its way, and answers with a token. Its score is p(yes) / (p(yes) + p(no)).
 
-It is told how far the gripper has come in the last steps: progress is a change, and without that
-it tells held-out rollouts apart hardly better than by chance (docs/vla_rl.md).
+It is told how far the gripper has come in the last steps, for progress is a change: what that is
+worth, and how well it tells, stands in docs/vla_rl.md.
 
 On disk it is a checkpoint like a policy's, and a card beside it: `process_reward.json`.
 """
