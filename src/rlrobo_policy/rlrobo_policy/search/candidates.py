@@ -30,8 +30,8 @@ class Candidates:
 
 
 class ActionScorer(Protocol):
-    """Judges actions before they are taken, from what the policy sees: at a robot too. The
-    process reward model is one: p(progress | image, instruction, action tokens)."""
+    """Judges actions before they are taken, from what the policy sees: at a robot too. Who judges
+    states, as a critic does, needs to be shown where each has led (`policies.Looking`)."""
 
     def score(self, candidates: Candidates) -> NDArray[np.floating[Any]]:
         """f[N, S], the higher the better; compared within a row only."""
