@@ -141,6 +141,23 @@ def test_a_group_goes_on_from_the_state_that_was_shown(looked):
             np.testing.assert_array_equal(then.image_NC[n], obs.image_NC[row])
 
 
+def test_of_a_filmed_episode_the_named_members_end_is_seen_once(looked):
+    """And it asks for nothing, not even which member to go on with."""
+    ends = {}
+    for batch in (batch for batch in looked if not batch.judges):
+        obs, out = batch.observations, batch.outcomes
+        ended_M = (out.terminated_M | out.truncated_M) & out.chosen_M
+        over = list(
+            zip(*(it[ended_M].tolist() for it in (out.group_M, out.rollout_M)), strict=True)
+        )
+        shown_N = obs.samples_N == 0
+        rows = zip(obs.group_N[shown_N].tolist(), obs.rollout_N[shown_N].tolist(), strict=True)
+        assert list(rows) == over
+        ends |= dict(over)
+    assert ends.keys() == set(GROUPS)
+    assert not looked[-1].judges and len(looked[-1].observations)
+
+
 def test_only_a_whole_choice_is_taken(simulator):
     engine = RolloutEngine(simulator, TASK, 1)
     first = engine.start(request())

@@ -12,7 +12,7 @@ import pytest
 
 from rlrobo_core.codec import end_effector_target
 from rlrobo_core.task_set import make_tasks
-from rlrobo_core.types import ActionBatch, Form, ObservationBatch, RolloutRequest
+from rlrobo_core.types import NO_ACTION, ActionBatch, Form, ObservationBatch, RolloutRequest
 from rlrobo_sim.engines import RolloutEngines
 from rlrobo_sim.workers import Recipe, Workers
 from rlrobo_sim.workers.pool import SimulationLost
@@ -115,6 +115,21 @@ def test_workers_roll_out_what_one_engine_does(pool, alone):
     ends = np.concatenate([b.observations.group_N[b.observations.samples_N == 0] for b in batches])
     assert len(ends) == len(set(ends.tolist())) >= 1
     assert all(batch.request.group_ids == GROUPS for batch in batches)
+
+
+def test_a_group_without_an_answer_is_given_up_by_name_and_the_others_go_on(pool):
+    batch, lost, found = pool.start(request()), GROUPS[1], set()
+    while not batch.last:
+        actions = answer(batch)
+        unknown_M1 = ((actions.group_M == lost) & (actions.step_M == 1))[:, None]
+        token_MT = np.where(unknown_M1, NO_ACTION, actions.token_MT)
+        batch = pool.act(replace(actions, token_MT=token_MT))
+        assert batch is not None
+        ended_M = batch.outcomes.terminated_M | batch.outcomes.truncated_M
+        found |= set(batch.outcomes.group_M[ended_M].tolist())
+    assert pool.unanswered_groups == [lost] and not pool.unstable_groups
+    assert found == set(GROUPS) - {lost}
+    pool.unanswered_groups.clear()
 
 
 def test_shares_are_equal_and_idle_time_is_told(pool):

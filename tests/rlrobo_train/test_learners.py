@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rlrobo_policy.policy import load_policy, shipped_checkpoint
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import make_conductor
+from rlrobo_train.batches import Weighed, minibatches, units
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
 from rlrobo_train.checkpoint import latest_checkpoint
 from rlrobo_train.config import TrainConfig
@@ -96,6 +98,35 @@ def test_learners_stay_alike_bit_for_bit(folder: Path) -> None:
     for algorithm, (weights, stats) in one.items():
         assert all(torch.equal(weights[name], w) for name, w in other[algorithm][0].items())
         assert stats == other[algorithm][1]
+
+
+def test_conversations_are_units_that_learners_share(folder: Path) -> None:
+    """A group's turns stay in one AdamW step and in order, whoever has rolled it out."""
+    groups = pickle.loads((folder / "groups.pkl").read_bytes())
+    weighed = [[Weighed(d, np.ones(len(d.rollout_S))) for d in g.decisions] for g in groups]
+
+    class Two(Learners):
+        """Both have said how large their units are."""
+
+        def gather(self, thing: Any) -> list[Any]:
+            return [sizes[:2], sizes[2:]]
+
+    def drawn(mine: list[list[Weighed]], who: Learners) -> list[list[int]]:
+        parts = minibatches(mine, 20, np.random.default_rng(0), who)
+        return [[id(row.decision) for row in part] for part in parts]
+
+    whole = units(weighed, history=2)
+    sizes = [sum(len(row.decision.rollout_S) for row in unit) for unit in whole]
+    alone = drawn(whole, ALONE)
+    shares = drawn(whole[:2], Two(0, 2)), drawn(whole[2:], Two(1, 2))
+    assert len(alone) > 1 and len(shares[0]) == len(shares[1]) == len(alone)
+    for part, one, other in zip(alone, *shares, strict=True):
+        assert sorted(part) == sorted(one + other)
+    unit_of = {id(row.decision): u for u, unit in enumerate(whole) for row in unit}
+    for part in (*alone, *shares[0], *shares[1]):
+        order = [unit_of[row] for row in part]
+        assert all(order.count(u) == len(whole[u]) for u in order)
+        assert len(list(groupby(order))) == len(set(order))
 
 
 def test_shares_are_equal_and_whole() -> None:

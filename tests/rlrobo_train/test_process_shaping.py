@@ -15,6 +15,7 @@ from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.advantages import gae, returns_to_go
 from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.learners import Learners
 from rlrobo_train.process_reward.shaping import (
     process_metrics,
     process_reward,
@@ -202,6 +203,19 @@ def test_metrics_say_whether_scores_go_with_success(simulator) -> None:
     groups = buffer.groups()
     rewarded = with_process_reward(groups, 0.5, GAMMA, "plain")
     told = process_metrics(groups, rewarded, buffer)
+    other: list[np.ndarray] = []
+
+    class Second(Learners):
+        def concatenated(self, values_M):
+            other.append(values_M)
+            return values_M
+
+    class First(Learners):
+        def concatenated(self, values_M):
+            return np.concatenate([values_M, other.pop(0)])
+
+    process_metrics(groups[1:], rewarded[1:], buffer, Second(1, 2))
+    assert process_metrics(groups[:1], rewarded[:1], buffer, First(0, 2)) == pytest.approx(told)
     assert 0.5 < told["process/mean"] < 0.8 and told["process/reward"] > 0
     success_R = np.concatenate([buffer.succeeded(group) for group in groups])
     assert success_R.mean() == pytest.approx(np.mean([group.success for group in groups]))

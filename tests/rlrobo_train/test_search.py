@@ -227,6 +227,8 @@ def test_a_search_without_anybody_who_prefers_is_refused_with_the_cure(trained, 
     check(replace(config, critic_from=str(trained)))
     with pytest.raises(ValueError, match=r"num_envs:=12 is not a multiple.*num_envs:=8"):
         check(replace(config, critic_from=str(trained), num_envs=12))
+    with pytest.raises(ValueError, match=r"best_of:=8 weighs.*history:=2.*leave one of the two"):
+        check(replace(config, scorer="likelihood", history=2))
     with pytest.raises(ValueError, match=r"best_of:=8 searches at test time.*mode:=eval"):
         check(replace(config, mode="train", group_size=2))
 
