@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from rlrobo_policy.fast_vision import use_fast_vision
 from rlrobo_policy.inputs import PromptEncoder, PromptInputs
+from rlrobo_policy.lora import add_adapter
 from rlrobo_policy.tiny import SPECIAL_TOKENS, make_tokenizer, token_ids
 from rlrobo_policy.tree import action_logits, log_softmax, sample_actions
 from rlrobo_policy.vlm import Qwen2VLImageProcessorPil, Vlm, load_vlm
@@ -47,6 +48,10 @@ class Options:
     random_weights: bool = False
     """The architecture alone: nothing is downloaded."""
     device: str = "cpu"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 on CUDA, else float32."""
+    lora_rank: int = 0
+    """Update an adapter of this rank; 0: the whole model."""
     image_size: int = 112
     """[px]"""
     batch_sizes: tuple[int, ...] = (1, 4, 16, 64)
@@ -54,12 +59,12 @@ class Options:
     samples: tuple[int, ...] = (1, 8)
     """Actions an observation."""
     update_observations: int = 16
-    """Observations of one GRPO update, 8 actions each."""
+    """Observations of one GRPO update, 8 actions each; 0: none."""
     rounds: int = 5
     latency_rounds: int = 50
     """Of one observation and one action, for the 95th percentile."""
     compare_observations: int = 8
-    """Observations, 8 actions each, of the comparisons."""
+    """Observations, 8 actions each, of the comparisons; 0: none."""
     decode_observations: int = 64
     """Observations that are decoded in one batch and one by one."""
     peak_tflops: float = 0.0
@@ -117,14 +122,15 @@ def qwen_3b_config() -> Qwen2_5_VLConfig:
 
 
 def load(options: Options) -> Vlm:
+    usual = "bfloat16" if on_cuda(options) else "float32"
+    dtype: torch.dtype = getattr(torch, usual if options.dtype == "auto" else options.dtype)
     if options.model != "qwen2.5-vl-3b":
-        return load_vlm(options.model, options.device)
+        return load_vlm(options.model, options.device, dtype)
     if not options.random_weights:
         raise ValueError(
             "qwen2.5-vl-3b is an architecture: add --random-weights, or name the weights, "
             "Qwen/Qwen2.5-VL-3B-Instruct"
         )
-    dtype = torch.bfloat16 if on_cuda(options) else torch.float32
     torch.set_default_dtype(dtype)
     with torch.device(options.device):
         model = Qwen2_5_VLForConditionalGeneration(qwen_3b_config())
@@ -257,7 +263,8 @@ def update(vlm: Vlm, options: Options) -> dict[str, Any]:
     count, samples = options.update_observations, 8
     token_V = new_token_ids(vlm, 64, SYMBOLS).to(options.device)
     index = torch.randint(SYMBOLS, (count, samples, TOKENS), device=options.device)
-    optimizer = torch.optim.AdamW(vlm.model.parameters(), lr=1e-9)
+    trained = [p for p in vlm.model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-9)
     inputs = prompts(vlm, count, options)
     advantage = torch.randn(count, samples, device=options.device)
     with torch.no_grad():
@@ -293,6 +300,8 @@ def peak_memory_gib(options: Options) -> float:
 def main() -> None:
     options = tyro.cli(Options)
     vlm = load(options)
+    if options.lora_rank:
+        add_adapter(vlm.model, options.model, options.lora_rank)
     acting = [act(vlm, n, s, options) for n in options.batch_sizes for s in options.samples]
     result: dict[str, Any] = {
         "options": {k: str(v) for k, v in asdict(options).items()},
@@ -304,9 +313,9 @@ def main() -> None:
         "parameters": parameters(vlm.model),
         "latency": latency(vlm, options),
         "act": acting,
-        "compare": comparisons(vlm, options),
+        "compare": comparisons(vlm, options) if options.compare_observations else [],
         "peak_memory_acting_gib": peak_memory_gib(options),
-        "update": update(vlm, options),
+        "update": update(vlm, options) if options.update_observations else None,
         "peak_memory_gib": peak_memory_gib(options),
     }
     show(result, options)
@@ -319,7 +328,10 @@ def show(result: dict[str, Any], options: Options) -> None:
     table = Table(title=f"{options.model}, {size:,.1f} M parameters, {options.device}")
     for column in ("", "observations", "samples", "ms (range)", "actions/s", "MFU"):
         table.add_column(column, justify="right")
-    for name, row in [*(("act", row) for row in result["act"]), ("update", result["update"])]:
+    rows = [("act", row) for row in result["act"]]
+    if result["update"]:
+        rows.append(("update", result["update"]))
+    for name, row in rows:
         mfu = row["flop_per_s"] / (options.peak_tflops * 1e12) if options.peak_tflops else None
         table.add_row(
             name,
