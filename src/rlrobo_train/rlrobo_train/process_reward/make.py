@@ -103,7 +103,7 @@ def make(config: ProcessRewardConfig) -> tuple[ProcessReward, Card]:
         watched, held_out[name] = collect(config, policy, task)
         lessons += progress_lessons(policy, task, watched, config.labels)
     model = learn(policy, lessons, config.learning, config.seed)
-    measured = {
+    measured: dict[str, Any] = {
         name: measure(model, tasks[name], watched, config.labels)
         for name, watched in held_out.items()
     }
@@ -220,7 +220,7 @@ def measure(
     known_M, score_M = label_M != UNKNOWN, np.concatenate(score)
     mean_E = np.array([of_one.mean() for of_one in score])
     success_E = np.array([it.success for it in watched])
-    measured = {
+    measured: dict[str, Any] = {
         "trajectories": len(watched),
         "successful": int(success_E.sum()),
         "auc_trajectories": auc(mean_E, success_E),
