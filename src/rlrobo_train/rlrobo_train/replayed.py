@@ -223,6 +223,8 @@ def check_codec(recorded: Iterator[Recorded], policy: VlmPolicy, path: Path) -> 
             task = policy.tasks.get(parse_task(question.request.task)[0])
             if task is None or not len(record) or not record.answers(question):
                 continue
+            if not record.said_M.all():
+                continue
             check_tokens(record, policy)
             obs, action_M = question.observations, policy.actions(record.token_MT, task)
             said_M = end_effector_target(task, obs.ee_pose_N[obs.row_M], action_M)
