@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 
 from graph_peers import PATIENCE
 
 from rlrobo_core.tasks import make_task
 from rlrobo_policy.critic import Critic
+from rlrobo_policy.node import PolicyNode
 from rlrobo_policy.policy import load_policy
+from rlrobo_sim.node import SimNode
 from rlrobo_train import local
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.node import TrainNode
 
 SCENE = {"num_envs": 4, "group_size": 1, "image_size": 56}
 EPISODES = 3
@@ -24,10 +28,13 @@ def test_a_look_over_ros_is_that_without_it(graph, tmp_path):
     search = {"checkpoint": str(checkpoint), "best_of": 2}
     judge = {"mode": "eval", "episodes": EPISODES, **SCENE, **search}
 
-    graph.launch("rlrobo_sim", **SCENE)
-    graph.launch("rlrobo_policy", image_size=56, **search)
-    train = graph.launch("rlrobo_train", run_dir=str(tmp_path / "ros"), **judge)
-    assert train.wait(PATIENCE) == 0
+    graph.add(SimNode, **SCENE)
+    graph.add(PolicyNode, image_size=56, **search)
+    train = graph.add(TrainNode, run_dir=str(tmp_path / "ros"), **judge)
+    deadline = time.monotonic() + 2 * PATIENCE
+    while not train.done:
+        assert time.monotonic() < deadline, train.last_error
+        time.sleep(0.1)
     local.run(TrainConfig(run_dir=str(tmp_path / "plain"), **judge))  # pyright: ignore[reportArgumentType]
 
     over_ros, plain = (

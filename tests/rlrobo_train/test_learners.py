@@ -38,7 +38,7 @@ def one_thread() -> None:
 def torchrun(*command: object, processes: int = 2) -> None:
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     words = [*run, f"--nproc-per-node={processes}", *map(str, command)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -39,9 +39,9 @@ def make_conductor(config: TrainConfig, learners: Learners = ALONE) -> Conductor
     """Everything is checked before any work starts. ValueError says what to change."""
     config = replace(config, device=own_device(config.device))
     check(config)
-    _check_learners(config, learners)
     if config.resume:
         return _resumed(config, learners)
+    _check_learners(config, learners)
     policy = _initial_policy(config)
     run = _new_run(config, policy, learners)
     return _conductor_class(config)(config, _trainer(config, policy, learners), run)
