@@ -108,7 +108,8 @@ def test_workers_end_with_close_and_twice_is_fine() -> None:
 
 
 PARENT = """
-import sys, numpy as np
+import signal, sys, numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from rlrobo_core.tasks.reach import Reach
 from rlrobo_sim.mujoco import MujocoSimulator
 task = Reach()

@@ -148,6 +148,7 @@ def test_no_labels_of_one_kind_are_refused_with_the_cure(watched) -> None:
 def test_a_model_of_another_kind_is_refused_with_the_cure(made: Path, tmp_path: Path) -> None:
     policy = make_policy()
     check_fits(made, ["reach"], policy.spec, backbone_of(policy))
+    check_fits(made, ["reach"], replace(policy.spec, history=2))
     with pytest.raises(ValueError, match=r"another backbone than the policy, 2 layers.* --model"):
         check_fits(made, ["reach"], policy.spec, "36 layers of width 2048, vision 32 of width 1280")
     with pytest.raises(ValueError, match=r"made for reach, not for push: .* --task reach,push"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def check_fits(
         )
     if made_for is None:
         raise ValueError(f"process_reward:={directory} does not say what it sees: make it anew")
-    spec.check(made_for, str(directory))
+    replace(spec, history=0).check(made_for, str(directory))  # it judges one observation
     if backbone and card.backbone != backbone:
         raise ValueError(
             f"process_reward:={directory} has another backbone than the policy, {card.backbone} "
