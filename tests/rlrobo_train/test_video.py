@@ -132,6 +132,6 @@ def test_a_film_ends_with_what_was_seen_after_the_last_step() -> None:
         for t, it in enumerate(seen[:2])
     )
     did = np.ones((1, 2), bool)
-    group = RolloutGroup(0, decisions, did * np.float32(0), did, did, 1.0, {}, {0: seen[2]})
+    group = RolloutGroup(0, decisions, did * np.float32(0), did, did, 1.0, {}, end={0: seen[2]})
     episode = film(group)
     assert episode.success and episode.frames[:, 0, 0, 0].tolist() == [0, 1, 2]
