@@ -136,8 +136,11 @@ def test_workers_end_with_their_parent(end: signal.Signals) -> None:
     handles = [os.pidfd_open(worker) for worker in worker_ids(parent.pid)]
     assert len(handles) == 2
     os.killpg(parent.pid, end) if end is signal.SIGINT else parent.send_signal(end)
-    parent.wait(timeout=10)
-    parent.stdout.close()
+    try:
+        parent.wait(timeout=10)
+    finally:
+        parent.kill()  # nothing is left behind where it did not end
+        parent.stdout.close()
     for handle in handles:
         ended, _, _ = select.select([handle], [], [], 5.0)
         assert ended, "a rendering worker outlived its parent"
