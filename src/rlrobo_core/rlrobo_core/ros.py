@@ -6,6 +6,7 @@ The only file of this package that imports rclpy; the records' conversion is in 
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import signal
@@ -362,6 +363,9 @@ def run_node(make: Callable[[], PlainNode], args: list[str] | None = None) -> in
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         try:
             node = make()
+            # All that was imported stays: to look through it for garbage takes torch's and
+            # transformers' objects 0.2 s, in the middle of an action.
+            gc.freeze()
             with spinning(node):
                 node.run()
         finally:
