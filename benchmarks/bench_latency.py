@@ -22,6 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+# As in a launch file, and before torch is imported: half of the cores for the policy's tensors.
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
+
 import numpy as np
 import rclpy
 import tyro
