@@ -1,24 +1,27 @@
 """VLA-RL's ablations on our tasks: what each part of the method adds, over training seeds.
 
-    ./rlrobo bench vla_rl --task pick_and_place --reward sparse --minutes 30 --json vla_rl.json
+    ./rlrobo bench vla_rl --task pick_and_place --process-reward judge --minutes 30 --jobs 2
     ./rlrobo bench vla_rl --variants full no_curriculum --seeds 0 1 2 3 4
     ./rlrobo bench vla_rl --add my_variant algorithm=ppo value_coef=0.1
 
-Every run is a plain `python -m rlrobo_train.local` of the same minutes, one after the other, judged
-on the same held-out episodes. So the variants are compared at equal wall clock by their last
-evaluation, and at equal environment steps (branches included) by what they had reached when the
-slowest of all runs ended: between two evaluations a straight line is drawn. A run that is finished
-in the output folder is not repeated, one that was interrupted is continued. Means over seeds have
-95% intervals of Student's t over the seeds; those of a single seed are Wilson's over its episodes.
+Every run is a plain `python -m rlrobo_train.local` of the same minutes, judged on the same held-out
+episodes; `--jobs` of them at a time share the cores. So the variants are compared at equal wall
+clock by their last evaluation, and at equal environment steps (branches included) by what they had
+reached when the slowest of all runs ended: between two evaluations a straight line is drawn. A run
+that is finished in the output folder is not repeated, one that was interrupted is continued. Means
+over seeds have 95% intervals of Student's t over the seeds; those of a single seed are Wilson's
+over its episodes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,17 +33,24 @@ from rich.table import Table
 from rlrobo_core.intervals import SuccessRate, mean_interval
 from rlrobo_train.metrics import Row, read_metrics
 
-FULL = {"algorithm": "ppo", "curriculum_starts": "frontier"}
-"""With `curriculum`, where several tasks are trained."""
+JUDGE = "--process-reward"
+"""Stands for the process reward model; without one nothing is rewarded by it."""
+HELP = {"curriculum_starts": "frontier", "curriculum": "frontier", "process_reward": JUDGE}
+"""What VLA-RL adds to a sparse reward."""
+FULL = {"algorithm": "ppo"} | HELP
+BRANCHES = {"algorithm": "branch_grpo", "branch_steps": "3", "gamma": "0.9"}
 VARIANTS: dict[str, dict[str, str]] = {
     "full": FULL,
+    "no_process_reward": FULL | {"process_reward": ""},
     "no_curriculum": FULL | {"curriculum_starts": "none", "curriculum": "none"},
     "paper_curriculum": FULL | {"curriculum_starts": "paper", "curriculum": "paper"},
     "no_warmup": FULL | {"critic_warmup": "0"},
     "separate_critic": FULL | {"critic": "separate"},
     "temperature_1.5": FULL | {"temperature": "1.5"},
     "grpo": {"algorithm": "grpo"},
-    "branch_grpo": {"algorithm": "branch_grpo"},
+    "grpo_full": {"algorithm": "grpo"} | HELP,
+    "branch_grpo": BRANCHES,
+    "branch_grpo_full": BRANCHES | HELP,
 }
 
 
@@ -67,8 +77,8 @@ class Run:
     def course(self) -> list[Judged]:
         return course_of(read_metrics(self.path))
 
-    def train(self, words: list[str]) -> None:
-        """One run, unless it is finished."""
+    def train(self, words: list[str], threads: int) -> None:
+        """One run, unless it is finished. RuntimeError where it fails."""
         if self.finished:
             return
         begun = (self.path / "config.yaml").exists()
@@ -76,9 +86,10 @@ class Run:
         command = [sys.executable, "-m", "rlrobo_train.local", *where, *words]
         print(" ".join(command[1:]), flush=True)
         with (self.path.parent / f"{self.path.name}.log").open("a") as log:
-            code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+            environ = os.environ | {"OMP_NUM_THREADS": str(threads)}
+            code = subprocess.run(command, stdout=log, stderr=log, env=environ).returncode
         if code:
-            sys.exit(f"the run {self.path} ended with exit code {code}: see {log.name}")
+            raise RuntimeError(f"the run {self.path} ended with exit code {code}: see {log.name}")
 
 
 def course_of(rows: list[Row]) -> list[Judged]:
@@ -152,9 +163,9 @@ def table(rows: list[dict[str, Any]]) -> Table:
 
 def words(options: argparse.Namespace, settings: dict[str, str], seed: int) -> list[str]:
     """The command line of a run."""
-    several = "," in options.task
-    said = {"curriculum": "frontier"} if several and settings["algorithm"] == "ppo" else {}
-    said |= {k: v for k, v in settings.items() if several or k != "curriculum"}
+    said = {k: options.process_reward if v == JUDGE else v for k, v in settings.items()}
+    if "," not in options.task:
+        said.pop("curriculum", None)
     said |= {
         "task": options.task,
         "reward": options.reward,
@@ -165,7 +176,23 @@ def words(options: argparse.Namespace, settings: dict[str, str], seed: int) -> l
         "seed": seed,
     }
     said |= dict(item.split("=", 1) for item in options.extra)
-    return [word for k, v in said.items() for word in (f"--{k.replace('_', '-')}", str(v))]
+    given = {k: str(v) for k, v in said.items() if v != ""}
+    return [word for k, v in given.items() for word in (f"--{k.replace('_', '-')}", v)]
+
+
+def train_all(runs: list[Run], variants: dict[str, dict[str, str]], options: Any) -> None:
+    """A run that fails ends the benchmark when those beside it have ended."""
+    threads = max(1, (os.cpu_count() or 1) // options.jobs)
+
+    def train(run: Run) -> None:
+        run.train(words(options, variants[run.variant], run.seed), threads)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        try:
+            list(pool.map(train, runs))
+        except RuntimeError as error:
+            pool.shutdown(cancel_futures=True)
+            sys.exit(str(error))
 
 
 def main() -> None:
@@ -183,6 +210,8 @@ def main() -> None:
     )
     parser.add_argument("--episodes", type=int, default=200)
     parser.add_argument("--eval-every", type=int, default=10, help="updates between evaluations")
+    parser.add_argument("--process-reward", default="", help="directory of a process reward model")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--out", type=Path, default=Path("runs/vla_rl"))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--extra", nargs="*", default=[], help="of every run, name=value")
@@ -198,8 +227,7 @@ def main() -> None:
     runs = [
         Run(name, seed, out / f"{label}_{name}_{seed}") for seed in options.seeds for name in names
     ]
-    for run in runs:
-        run.train(words(options, variants[run.variant], run.seed))
+    train_all(runs, variants, options)
     rows = compared(runs, options.episodes)
     Console().print(table(rows), width=None if sys.stdout.isatty() else 200)
     if options.json:
