@@ -34,6 +34,7 @@ FORMS: list[tuple[Form, int]] = [
     ("branch", 2),
     ("probe", 2),
     ("episode", 1),
+    ("branch_ends", 2),
 ]
 
 
