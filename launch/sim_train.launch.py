@@ -52,7 +52,7 @@ TRAIN_FROM = Argument(
     "simulation; a bag or a directory of bags: without one; topics: what a replay publishes",
 )
 PROCESS_REWARD = Argument(
-    "process_reward", "", "directory of a process reward model, whose reward is added (ppo, grpo)"
+    "process_reward", "", "directory of a process reward model, whose reward is added"
 )
 GAMMA = Argument("gamma", "auto", "discount of the return; auto: 0.5, of ppo 0.99")
 WARM_START = Argument(

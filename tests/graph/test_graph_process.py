@@ -48,7 +48,7 @@ def test_every_observation_is_scored_and_a_lost_score_drops_its_groups_by_name(g
     for group in collector.buffer.groups():
         assert group.score is not None
         wanted = np.random.default_rng((group.group_id, 0, 0)).random()
-        np.testing.assert_allclose(group.score[:, 0], wanted, rtol=1e-6)
+        np.testing.assert_allclose(group.score.seen_GL[:, 0], wanted, rtol=1e-6)
 
 
 def test_a_training_takes_the_nodes_reward(graph, tmp_path):

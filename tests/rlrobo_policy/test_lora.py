@@ -19,9 +19,9 @@ from rlrobo_policy.lora import fingerprint
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
 from rlrobo_policy.tree import action_logits
 from rlrobo_train.assemble import check
-from rlrobo_train.buffer import Decision, RolloutGroup
 from rlrobo_train.checkpoint import publish_weights
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.groups import Decision, RolloutGroup
 from rlrobo_train.grpo import GrpoConfig, GrpoTrainer
 
 REACH = make_task("reach")

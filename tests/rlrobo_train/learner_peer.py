@@ -13,7 +13,7 @@ import torch
 
 from rlrobo_core.tasks import Reach
 from rlrobo_policy.policy import load_policy, shipped_checkpoint
-from rlrobo_train.buffer import RolloutGroup
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.grpo import GrpoConfig, GrpoTrainer
 from rlrobo_train.learners import Learners, learners
 from rlrobo_train.ppo import PpoConfig, PpoTrainer

@@ -19,7 +19,8 @@ from rlrobo_core.tasks import Reach
 from rlrobo_core.types import ActionBatch, Form, ObservationBatch, Observations, RolloutRequest
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup, Seen
+from rlrobo_train.buffer import RolloutBuffer
+from rlrobo_train.groups import RolloutGroup, Seen
 
 TASK = Reach(max_steps=4)
 G = 3

@@ -17,8 +17,9 @@ from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import make_conductor
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.config import Algorithm, TrainConfig
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.grpo import GrpoConfig, GrpoTrainer
 from rlrobo_train.local import run_local
 from rlrobo_train.metrics import read_metrics
@@ -33,6 +34,7 @@ FORMS: list[tuple[Form, int]] = [
     ("branch", 2),
     ("probe", 2),
     ("episode", 1),
+    ("branch_ends", 2),
 ]
 
 

@@ -21,9 +21,10 @@ from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import make_conductor
 from rlrobo_train.batches import Weighed, minibatches, units
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.checkpoint import latest_checkpoint
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.learners import ALONE, Learners, own_device
 from rlrobo_train.metrics import read_metrics
 

@@ -15,7 +15,8 @@ from rlrobo_core.types import Form, RolloutRequest
 from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import RolloutBuffer
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.grpo import GrpoConfig, GrpoTrainer
 from rlrobo_train.trainer import UpdateStats
 

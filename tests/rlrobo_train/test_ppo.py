@@ -20,8 +20,9 @@ from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import check, make_conductor
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.local import run_local
 from rlrobo_train.metrics import read_metrics
 from rlrobo_train.ppo import PpoConfig, PpoTrainer

@@ -15,8 +15,9 @@ from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.advantages import returns_to_go
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.grpo import GrpoConfig, GrpoTrainer
 
 TASK = Reach(max_steps=7)

@@ -164,7 +164,6 @@ def test_a_model_of_another_kind_is_refused_with_the_cure(made: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"algorithm": "branch_grpo"}, r"set algorithm:=ppo or grpo"),
         ({"train_from": "topics"}, r"train_from:=topics has none: leave it out"),
         ({"task": "push"}, r"was made for reach, not for push"),
     ],
@@ -198,7 +197,7 @@ def small(run_dir: Path, made: Path, **options: Any) -> TrainConfig:
     return TrainConfig(**settings | options)
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "grpo"])
+@pytest.mark.parametrize("algorithm", ["ppo", "grpo", "branch_grpo"])
 def test_a_run_takes_its_reward_and_says_what_it_is_worth(made, simulator, tmp_path, algorithm):
     conductor = make_conductor(small(tmp_path / "run", made, algorithm=algorithm))
     policy, config = conductor.trainer.policy, conductor.config

@@ -14,8 +14,10 @@ from rlrobo_core.types import ActionBatch, Form, ObservationBatch, RolloutReques
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.advantages import gae, returns_to_go
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import RolloutBuffer
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.learners import Learners
+from rlrobo_train.process_reward.scores import GroupScore
 from rlrobo_train.process_reward.shaping import (
     process_metrics,
     process_reward,
@@ -37,7 +39,7 @@ def group_of(reward_GL: np.ndarray, length_G: list[int], score: np.ndarray) -> R
         chosen_GL=alive_GL,
         success=0.0,
         terms={},
-        score=score.astype(np.float32),
+        score=GroupScore(*(it.astype(np.float32) for it in (score[:, :-1], score[:, 1:]))),
     )
 
 
@@ -57,7 +59,7 @@ def test_potential_shaping_leaves_the_order_of_rollouts_as_it_is(seed: int) -> N
     before_G = returns_to_go(group.reward_GL, GAMMA)[:, 0]
     after_G = returns_to_go(shaped.reward_GL, GAMMA)[:, 0]
     assert group.score is not None
-    np.testing.assert_allclose(after_G, before_G - 2.0 * group.score[:, 0], atol=1e-5)
+    np.testing.assert_allclose(after_G, before_G - 2.0 * group.score.seen_GL[:, 0], atol=1e-5)
     assert np.argsort(after_G).tolist() == np.argsort(before_G).tolist()
 
 
@@ -66,8 +68,9 @@ def test_it_telescopes_to_what_is_seen_at_a_cut_off_end() -> None:
     assert group.score is not None
     sum_G = returns_to_go(process_reward(group, GAMMA, "potential"), GAMMA)[:, 0]
     last_G = group.alive_GL.sum(1)
-    end_G = group.score[np.arange(4), last_G]
-    np.testing.assert_allclose(sum_G, GAMMA**last_G * end_G - group.score[:, 0], atol=1e-6)
+    end_G = group.score.reached_GL[np.arange(4), last_G - 1]
+    start_G = group.score.seen_GL[:, 0]
+    np.testing.assert_allclose(sum_G, GAMMA**last_G * end_G - start_G, atol=1e-6)
 
 
 def test_a_critic_that_knows_the_potential_sees_the_advantages_of_before() -> None:
@@ -78,11 +81,11 @@ def test_a_critic_that_knows_the_potential_sees_the_advantages_of_before() -> No
         (shaped,) = with_process_reward([group], 1.0, GAMMA, "potential")
         value_GL = rng.normal(size=group.reward_GL.shape)
         after_G = np.zeros(4) if ended else rng.normal(size=4)
-        phi_G = group.score[np.arange(4), group.alive_GL.sum(1)]
+        phi_G = group.score.reached_GL[np.arange(4), group.alive_GL.sum(1) - 1]
         before = gae(group.reward_GL, value_GL, group.alive_GL, after_G, GAMMA, 0.8)
         after = gae(
             shaped.reward_GL,
-            value_GL - group.score[:, :-1],
+            value_GL - group.score.seen_GL,
             group.alive_GL,
             after_G - phi_G,
             GAMMA,
@@ -177,9 +180,9 @@ def test_scores_are_paired_by_id_in_whatever_order_they_come(simulator, form, gr
             last = int(alive_L.sum())
             # A row at the common start speaks for all members, by the first one's id.
             wanted = [score_of(group.group_id, rollout * (t > 0), t) for t in range(last)]
-            np.testing.assert_allclose(group.score[rollout, :last], wanted, rtol=1e-6)
+            np.testing.assert_allclose(group.score.seen_GL[rollout, :last], wanted, rtol=1e-6)
             end = score_of(group.group_id, rollout, last) if rollout in group.end else 0.0
-            assert group.score[rollout, last] == pytest.approx(end)
+            assert group.score.reached_GL[rollout, last - 1] == pytest.approx(end)
     if form == "episode":
         assert any(group.end for group in buffer.groups())
 

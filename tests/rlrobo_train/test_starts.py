@@ -15,8 +15,8 @@ from rlrobo_core.tasks.difficulty import difficulty
 from rlrobo_sim.states import initial_scene
 from rlrobo_train import local
 from rlrobo_train.assemble import check
-from rlrobo_train.buffer import RolloutGroup
 from rlrobo_train.config import TrainConfig
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.metrics import read_metrics
 from rlrobo_train.starts import BINS, Starts
 

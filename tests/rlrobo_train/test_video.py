@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rlrobo_train.buffer import Decision, RolloutGroup, Seen
 from rlrobo_train.examination import film
+from rlrobo_train.groups import Decision, RolloutGroup, Seen
 from rlrobo_train.video import BACKGROUND, FAILURE, SUCCESS, Episode, write_video
 
 TILE = 64

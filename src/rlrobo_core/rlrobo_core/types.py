@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Phase = Literal["train", "eval"]
-Form = Literal["trajectory", "branch", "probe", "episode", "look"]
+Form = Literal["trajectory", "branch", "probe", "branch_ends", "probe_ends", "episode", "look"]
 
 HELD_OUT = 2**31
 """Seeds from here upwards are held out: evaluation uses them, training never does."""
@@ -46,6 +46,8 @@ class RolloutRequest:
     `probe`: the same, and only their first actions there are drawn; then each takes the most
     likely ones, so that what tells them apart is that one action. The first parting is at a
     random step.
+    `branch_ends`, `probe_ends`: as these, and what is seen after the last step that a branch is
+    followed is shown as well (`shows_end`).
     `episode`: as `trajectory`, and what is seen where a rollout is cut off is shown as well.
     `look`: as `branch`, but what came of every member's action is shown first, and who answers
     says which of them the episode goes on with (search at test time)."""
@@ -64,12 +66,23 @@ class RolloutRequest:
     @property
     def branching(self) -> bool:
         """Whether a group is one episode, which goes on with one of its members at a time."""
-        return self.form in ("branch", "probe", "look")
+        return self.form in ("branch", "probe", "branch_ends", "probe_ends", "look")
+
+    @property
+    def probing(self) -> bool:
+        """Whether only the first actions of branches are drawn."""
+        return self.form in ("probe", "probe_ends")
+
+    @property
+    def first_end(self) -> int:
+        """The rollout that the end of member 0 is shown as, the others' counting on from it: where
+        a branch ends, its own number may speak for those who go on from another one's state."""
+        return self.group_size if self.form in ("branch_ends", "probe_ends") else 0
 
     def first_parting(self, group: int) -> int:
         """The step before which the members of a group are all in one state. Drawn for each group
         of a `probe`, so that every step of an episode is probed in some group."""
-        if self.form != "probe":
+        if not self.probing:
             return 0
         # Not (seed, group), which places the scene, and not (seed, group, n), which draws branches.
         return int(np.random.default_rng((self.seed, group, 0, 1)).integers(self.branch_steps))
@@ -86,7 +99,23 @@ class RolloutRequest:
 
     def explores(self, group: int, step: int) -> bool:
         """Whether the actions there are drawn at `temperature`; else the most likely is taken."""
-        return self.form != "probe" or self.parts(group, step)
+        return not self.probing or self.parts(group, step)
+
+    def branches_end(self, group: int, step: int) -> bool:
+        """Whether members that have gone on by themselves part anew there: of all but one, what
+        they see then is nobody's next observation."""
+        return step > self.first_parting(group) and self.parts(group, step)
+
+    def shows_end(
+        self, group: int, step: int, *, terminated: bool, truncated: bool, chosen: bool
+    ) -> bool:
+        """Whether what a member sees after its action at that step is shown in a row that asks for
+        no action, for no other row shows it, and more would have come of it."""
+        if terminated:
+            return False
+        if truncated:
+            return self.form == "episode" or self.first_end > 0
+        return self.first_end > 0 and not chosen and self.branches_end(group, step + 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +125,8 @@ class Observations:
     (at a common start, or at a branching point), so that it is rendered and encoded once.
     A row with `samples_N[n]` 0 asks for no action: it is what a rollout sees after its last
     step. Of one that was cut off by the limit of steps (truncated) a critic says with it what
-    was still to come (form `episode`); of an evaluation it ends the film (`FILMED`)."""
+    was still to come (form `episode`), of a branch the process reward model what it led to (see
+    `RolloutRequest.first_end`); of an evaluation it ends the film (`FILMED`)."""
 
     image_NC: NDArray[np.uint8]
     """u8[N, C, H, W, 3], RGB."""

@@ -73,9 +73,10 @@ def _past(
 
 def speakers(batch: ObservationBatch) -> NDArray[np.int64]:
     """i64[N], the rollout that each row goes on from: its own, and at a branching point the one
-    that was chosen."""
+    that was chosen. A branch that ends there is shown as another one's number and has its own."""
     obs, out, request = batch.observations, batch.outcomes, batch.request
-    own_N = obs.rollout_N.astype(np.int64)
+    end_N = obs.samples_N == 0
+    own_N = obs.rollout_N.astype(np.int64) - np.where(end_N, request.first_end, 0)
     if not request.branching:
         return own_N
     ids_M = zip(out.group_M.tolist(), out.rollout_M.tolist(), out.chosen_M.tolist(), strict=True)
@@ -83,4 +84,4 @@ def speakers(batch: ObservationBatch) -> NDArray[np.int64]:
     went_on_N = np.array([chosen.get(group, -1) for group in obs.group_N.tolist()], np.int64)
     at_N = zip(obs.group_N.tolist(), obs.step_N.tolist(), strict=True)
     parting_N = np.array([request.parts(*at) for at in at_N], dtype=bool)
-    return np.where(parting_N, went_on_N, own_N)
+    return np.where(parting_N & ~end_N, went_on_N, own_N)

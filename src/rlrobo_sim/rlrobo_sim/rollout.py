@@ -29,6 +29,7 @@ from rlrobo_core.types import (
     Outcomes,
     RolloutRequest,
 )
+from rlrobo_sim.answers import accepts, check_finite, preferred
 from rlrobo_sim.outcomes import judge, merge_weights, no_outcomes, select
 from rlrobo_sim.simulator import Simulator, UnstableWorlds
 from rlrobo_sim.states import initial_scene, put, take
@@ -165,8 +166,8 @@ class RolloutEngine:
         slots, outcomes = tried
         if self._slots:
             self._leave_out_finished(outcomes)
-            self._go_on_with_chosen(request, chosen)
-        ends = self._observe(self._ends(request, outcomes))
+        ends = self._show_ends(request, outcomes)
+        self._go_on_with_chosen(request, chosen)
         self._slots = [slot for slot in self._slots if slot.running_G.any()]
         self._open(request, [slot.worlds_G for slot in slots if slot not in self._slots])
         return self._ask(request, outcomes, ends)
@@ -264,10 +265,15 @@ class RolloutEngine:
         self._sequence += 1
         return self.pending
 
+    def _show_ends(self, request: RolloutRequest, outcomes: Outcomes) -> tuple[Observations, float]:
+        """As `_observe`."""
+        seen, render_s = self._observe(self._ends(request, outcomes))
+        return replace(seen, rollout_N=seen.rollout_N + np.int32(request.first_end)), render_s
+
     def _ends(self, request: RolloutRequest, outcomes: Outcomes) -> list[Row]:
         """Rollouts that ended with this step, still in their worlds, whose end is to be seen:
         they ask for nothing."""
-        over_M = outcomes.truncated_M & (request.form == "episode")
+        over_M = ends_shown(request, outcomes)
         if request.phase == "eval":
             filmed_M = np.isin(outcomes.group_M, request.group_ids[:FILMED]) & outcomes.chosen_M
             over_M |= filmed_M & (outcomes.terminated_M | outcomes.truncated_M)
@@ -322,6 +328,21 @@ def joined(one: Observations, other: Observations) -> Observations:
     return Observations(instruction_N=one.instruction_N + other.instruction_N, **arrays)
 
 
+def ends_shown(request: RolloutRequest, outcomes: Outcomes) -> NDArray[np.bool_]:
+    """bool[M], of which actions the request shows as an end what they led to."""
+    shown = [
+        request.shows_end(
+            int(outcomes.group_M[m]),
+            int(outcomes.step_M[m]),
+            terminated=bool(outcomes.terminated_M[m]),
+            truncated=bool(outcomes.truncated_M[m]),
+            chosen=bool(outcomes.chosen_M[m]),
+        )
+        for m in range(len(outcomes))
+    ]
+    return np.array(shown, dtype=bool)
+
+
 def check_request(request: RolloutRequest, task: Task, num_worlds: int) -> None:
     """ValueError if this simulation cannot serve the request."""
     if parse_task(request.task)[0] != task.name:
@@ -352,42 +373,6 @@ def check_group_size(num_worlds: int, group_size: int) -> None:
             f"{num_worlds} environments cannot be divided into groups of {group_size}; choose "
             f"group_size from {sizes} or make num_envs a multiple of it"
         )
-
-
-def check_finite(actions: ActionBatch) -> None:
-    """ValueError if a target is not a number: one such action spoils its world unseen."""
-    bad_M = ~np.isfinite(actions.target_M).all(axis=-1)
-    if bad_M.any():
-        groups = sorted({int(group) for group in actions.group_M[bad_M]})
-        raise ValueError(
-            f"policy version {actions.policy_version} commands targets that are not finite in "
-            f"groups {groups}; go back to an earlier checkpoint"
-        )
-
-
-def accepts(batch: ObservationBatch, actions: ActionBatch) -> bool:
-    """Whether `actions` is a complete answer to `batch` by a policy that is new enough."""
-    return (
-        actions.answers(batch)
-        and actions.policy_version >= batch.request.min_policy_version
-        and actions.target_M.shape == (len(actions), 8)
-    )
-
-
-def preferred(asked: ObservationBatch, answer: ActionBatch) -> dict[int, int] | None:
-    """group -> the member to go on with, where `answer` names one of each group that is shown;
-    None for any other message."""
-    obs, groups = asked.observations, answer.group_M.tolist()
-    shown = zip(obs.group_N.tolist(), obs.rollout_N.tolist(), obs.step_N.tolist(), strict=True)
-    named = zip(groups, answer.rollout_M.tolist(), answer.step_M.tolist(), strict=True)
-    answers = (
-        answer.request_id == asked.request.request_id
-        and answer.policy_version >= asked.request.min_policy_version
-        and answer.token_MT.shape[1] == 0
-        and sorted(groups) == sorted(set(obs.group_N.tolist()))
-        and set(named) <= set(shown)
-    )
-    return dict(zip(groups, answer.rollout_M.tolist(), strict=True)) if answers else None
 
 
 def drawn_branch(request: RolloutRequest, slot: Slot) -> int:

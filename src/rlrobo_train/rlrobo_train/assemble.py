@@ -149,18 +149,10 @@ def _check_tau(config: TrainConfig) -> None:
 
 
 def _check_process_reward(config: TrainConfig) -> None:
-    if not config.process_reward:
-        return
-    given = f"process_reward:={config.process_reward}"
-    if config.algorithm == "branch_grpo":
+    if config.process_reward and config.train_from != "simulation":
         raise ValueError(
-            f"{given} judges what an action led to, and of the branches of algorithm:=branch_grpo "
-            "that is not seen: set algorithm:=ppo or grpo, or leave it out"
-        )
-    if config.train_from != "simulation":
-        raise ValueError(
-            f"{given} is of rollouts that are scored as they run, and train_from:="
-            f"{config.train_from} has none: leave it out"
+            f"process_reward:={config.process_reward} is of rollouts that are scored as they run, "
+            f"and train_from:={config.train_from} has none: leave it out"
         )
 
 

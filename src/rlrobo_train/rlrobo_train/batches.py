@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rlrobo_policy.inputs import Past, Turn
 from rlrobo_policy.policy import VlmPolicy
-from rlrobo_train.buffer import Decision, Seen
+from rlrobo_train.groups import Decision, Seen
 from rlrobo_train.learners import ALONE, Learners
 
 

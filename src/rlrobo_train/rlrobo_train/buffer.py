@@ -9,9 +9,7 @@ observation, T tokens of an action.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,85 +21,8 @@ from rlrobo_core.types import (
     RolloutRequest,
     ScoreBatch,
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """One observation."""
-
-    image_C: NDArray[np.uint8]
-    """u8[C, H, W, 3]"""
-    instruction: str
-    ee_pose: NDArray[np.float32]
-    """f32[7], as the policy was told it: its prompt may have said so."""
-    gripper_width: float
-    """[m], likewise."""
-    past: tuple[Said, ...] = field(default=(), kw_only=True)
-    """The turns before it that the policy read as well, the oldest first."""
-
-
-class Said(NamedTuple):
-    """A turn that is over."""
-
-    seen: Seen
-    token_T: NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decision(Seen):
-    """One observation and the S actions that were sampled for it."""
-
-    step: int
-    rollout_S: NDArray[np.int64]
-    token_ST: NDArray[np.int64]
-    logprob_ST: NDArray[np.float32]
-    explored: bool = True
-    """Whether the actions were drawn; one that was taken for being the most likely does not train.
-    """
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RolloutGroup:
-    """G rollouts from one initial state."""
-
-    group_id: int
-    decisions: tuple[Decision, ...]
-    reward_GL: NDArray[np.float32]
-    alive_GL: NDArray[np.bool_]
-    """Whether rollout g acted at step l; rewards are 0 where it did not."""
-    chosen_GL: NDArray[np.bool_]
-    """Steps on the path that the episode went (all of a trajectory's; one branch of each step)."""
-    success: float
-    """Fraction of the group's episodes that succeeded (of its one episode in branch form)."""
-    terms: dict[str, float]
-    """Unweighted reward terms, summed over the path, mean over rollouts."""
-    partings: tuple[int, ...] = (0,)
-    """Steps at which all members were in one state and went on from it by themselves."""
-    end: Mapping[int, Seen] = field(default_factory=dict)
-    """rollout -> what it saw where the limit of steps cut it off (form `episode`)."""
-    score: NDArray[np.float32] | None = None
-    """f32[G, L + 1], what the process reward model says of what rollout g saw at step l, the end
-    of one that was cut off included; 0 where nothing was seen. None where nobody asked it."""
-
-    @property
-    def outline(self) -> RolloutGroup:
-        """Without what was seen and said, which takes the room."""
-        return replace(self, decisions=(), end={})
-
-    @property
-    def length(self) -> float:
-        """Mean number of steps of an episode."""
-        return float(self.chosen_GL.any(0).sum() if self.branching else self.alive_GL.sum(1).mean())
-
-    @property
-    def branching(self) -> bool:
-        return not bool((self.chosen_GL == self.alive_GL).all())
-
-    @property
-    def reward(self) -> float:
-        """Return of an episode without discount, mean over rollouts."""
-        total = float((self.reward_GL * self.chosen_GL).sum())
-        return total if self.branching else total / len(self.reward_GL)
+from rlrobo_train.groups import Decision, RolloutGroup, Said, Seen
+from rlrobo_train.process_reward.scores import At, Scores
 
 
 @dataclass(slots=True)
@@ -174,11 +95,15 @@ class RolloutBuffer:
     _unsaid: dict[int, Key] = field(default_factory=dict)
     """group -> what the policy had no action for"""
     _results: dict[int, dict[tuple[int, int], Result]] = field(default_factory=dict)
-    _scores: dict[Key, float] = field(default_factory=dict)
+    _scores: Scores = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._scores = Scores(self.request)
 
     def add_observations(self, batch: ObservationBatch) -> None:
         """Take in a batch of this request; one that was sent again changes nothing. One that
-        only asks what to go on with is passed over: its outcomes come again with the choice."""
+        only asks what to go on with is passed over: its outcomes come again with the choice. So
+        are the rows of branches' ends: that there are some is known from outcomes."""
         if batch.judges:
             return
         obs = batch.observations
@@ -186,7 +111,7 @@ class RolloutBuffer:
             group = int(obs.group_N[n])
             rows = self._asked.setdefault(group, {})
             key = (int(obs.step_N[n]), int(obs.rollout_N[n]))
-            if key not in rows:
+            if key not in rows and key[1] < self.request.group_size:
                 rows[key] = _Asked(
                     self._kept(group, obs.image_NC[n]),
                     obs.instruction_N[n],
@@ -246,15 +171,28 @@ class RolloutBuffer:
                 self._contradicted.setdefault(key[0], key[1:])
 
     def add_scores(self, batch: ScoreBatch) -> None:
-        ids = zip(batch.group_N, batch.rollout_N, batch.step_N, strict=True)
-        for (group, rollout, step), score in zip(ids, batch.score_N.tolist(), strict=True):
-            self._scores.setdefault((int(group), int(rollout), int(step)), score)
+        self._scores.add(batch)
 
     @property
     def unscored(self) -> bool:
         """Whether scores are still to come of what was seen."""
-        seen = ((group, first, step) for group, rows in self._asked.items() for step, first in rows)
-        return self.scored and any(key not in self._scores for key in seen)
+        return any(self._unscored(group) for group in self._asked)
+
+    def _unscored(self, group: int) -> list[At]:
+        """(step, rollout) of its rows that the process reward model should have judged."""
+        shown = self._asked[group].keys() | self._ends(group)
+        return self._scores.lacking(group, shown) if self.scored else []
+
+    def _ends(self, group: int) -> set[At]:
+        """(step, rollout) of the rows that show an end."""
+        request, results = self.request, self._results.get(group, {})
+        return {
+            (step + 1, request.first_end + rollout)
+            for (step, rollout), it in results.items()
+            if request.shows_end(
+                group, step, terminated=it.terminated, truncated=it.truncated, chosen=it.chosen
+            )
+        }
 
     @property
     def complete(self) -> bool:
@@ -288,11 +226,11 @@ class RolloutBuffer:
         for step in range(last + 1):
             if not any(key[0] == step for key in asked):
                 return f"the observation of step {step} is missing"
-        if self.request.form == "episode" and (cut := self._cut_off(group) - asked.keys()):
+        if self.request.form == "episode" and (cut := self._ends(group) - asked.keys()):
             return f"what rollout {min(cut)[1]} saw where it was cut off is missing"
+        for step, first in self._unscored(group):
+            return f"the score of rollout {first}, step {step} is missing"
         for (step, first), row in asked.items():
-            if self.scored and (group, first, step) not in self._scores:
-                return f"the score of rollout {first}, step {step} is missing"
             for rollout in range(first, first + row.samples):
                 if (group, rollout, step) not in self._answers:
                     return f"the action of rollout {rollout}, step {step} is missing"
@@ -309,11 +247,6 @@ class RolloutBuffer:
             for (step, first), row in self._asked.get(group, {}).items()
             for rollout in range(first, first + row.samples)
         }
-
-    def _cut_off(self, group: int) -> set[tuple[int, int]]:
-        """(step, rollout) of what was seen after the last step of those that were truncated."""
-        results = self._results[group].items()
-        return {(step + 1, rollout) for (step, rollout), result in results if result.truncated}
 
     def groups(self) -> list[RolloutGroup]:
         """The whole groups, in the request's order."""
@@ -350,17 +283,20 @@ class RolloutBuffer:
             terms=dict(zip(self.term_names, terms.tolist(), strict=True)),
             partings=tuple(s for s in range(shape[1]) if self.request.parts(group, s)),
             end={key[1]: row.seen(pasts[key]) for key, row in asked if not row.samples},
-            score=self._score(group, shape) if self.scored else None,
+            score=self._scores.of_group(
+                group,
+                {key: row.samples for key, row in asked},
+                self._ends(group),
+                chosen_GL,
+            )
+            if self.scored
+            else None,
         )
 
-    def _score(self, group: int, shape: tuple[int, int]) -> NDArray[np.float32]:
-        score = np.zeros((shape[0], shape[1] + 1), np.float32)
-        for (step, first), row in self._asked[group].items():
-            score[first : first + max(row.samples, 1), step] = self._scores[group, first, step]
-        return score
-
     def succeeded(self, group: RolloutGroup) -> NDArray[np.bool_]:
-        """bool[G], which of a whole group's rollouts, of trajectories."""
+        """bool[E], which of a whole group's episodes: its rollouts, or the one that branched."""
+        if group.branching:
+            return np.array([group.success > 0.0])
         last_G = group.alive_GL.sum(1) - 1
         ends = enumerate(last_G.tolist())
         return np.array([self.result(group.group_id, g, last).success for g, last in ends])

@@ -28,11 +28,12 @@ from rlrobo_core.types import (
     RolloutRequest,
     ScoreBatch,
 )
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.episode_record import Reader, record, shown_of_training, write_record
 from rlrobo_train.evaluation import Rates, pooled, summary
 from rlrobo_train.examination import WATCHED_EPISODES, Examination
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.process_reward.shaping import process_metrics, with_process_reward
 from rlrobo_train.progress import Progress, final_line
 from rlrobo_train.run import RunDirectory

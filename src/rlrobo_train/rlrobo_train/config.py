@@ -17,13 +17,6 @@ from rlrobo_train.schedule import Curriculum
 from rlrobo_train.trainer import UpdateConfig
 
 Algorithm = Literal["grpo", "branch_grpo", "ppo"]
-FORM: dict[Algorithm, Form] = {
-    "grpo": "trajectory",
-    "branch_grpo": "branch",
-    "ppo": "episode",
-}
-"""Of the rollouts that each algorithm asks for."""
-
 U = TypeVar("U", bound=UpdateConfig)
 
 
@@ -82,7 +75,7 @@ class TrainConfig(PpoConfig, GrpoConfig, SearchConfig):
     curriculum_tau: float = field(default=0.25, metadata={"range": (0.01, 100.0)})
     """Temperature of both draws: the higher, the more alike the chances."""
     process_reward: str = ""
-    """Directory of a process reward model, whose reward is added (grpo, ppo); empty: none."""
+    """Directory of a process reward model, whose reward is added; empty: none."""
     process_weight: float = field(default=0.5, metadata={"range": (0.0, 1000.0)})
     """Weight of the process reward beside the task's own."""
     process_shaping: Shaping = "potential"
@@ -156,10 +149,12 @@ class TrainConfig(PpoConfig, GrpoConfig, SearchConfig):
 
     @property
     def form(self) -> Form:
-        """Of the rollouts that are asked for."""
-        if self.algorithm == "branch_grpo" and self.follow == "greedy":
-            return "probe"
-        return FORM[self.algorithm]
+        """Of the rollouts that are asked for. What branches led to is drawn where it is judged."""
+        if self.algorithm != "branch_grpo":
+            return "episode" if self.algorithm == "ppo" else "trajectory"
+        if self.follow == "greedy":
+            return "probe_ends" if self.process_reward else "probe"
+        return "branch_ends" if self.process_reward else "branch"
 
     @property
     def members(self) -> int:

@@ -23,7 +23,8 @@ from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import Form, Phase
 from rlrobo_policy.policy import VlmPolicy
-from rlrobo_train.buffer import THUMBNAIL, Decision, Result, RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import THUMBNAIL, Result, RolloutBuffer
+from rlrobo_train.groups import Decision, RolloutGroup
 
 FOLDER = "episodes"
 FAILED, SUCCEEDED = 4, 2

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlrobo_core.intervals import SuccessRate
-from rlrobo_train.buffer import RolloutGroup
+from rlrobo_train.groups import RolloutGroup
 
 Rates = Mapping[str, SuccessRate]
 """Task -> how often it succeeded."""

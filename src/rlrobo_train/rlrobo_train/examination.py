@@ -13,10 +13,11 @@ from rlrobo_core.shifts import NO_SHIFT, applies, parse_task, request_name
 from rlrobo_core.task_set import make_tasks
 from rlrobo_core.types import FILMED, HELD_OUT, RolloutRequest
 from rlrobo_policy.policy import VlmPolicy
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.episode_record import Reader, record, shown_of_evaluation, write_record
 from rlrobo_train.evaluation import Evaluation, Rates, evaluate, pooled, write_eval
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.learners import ALONE, Learners
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.suite import print_suite, write_suite

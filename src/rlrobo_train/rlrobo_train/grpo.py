@@ -21,7 +21,7 @@ from rlrobo_policy.policy import VlmPolicy
 from rlrobo_policy.tree import action_logits
 from rlrobo_train.advantages import group_advantages, returns_to_go
 from rlrobo_train.batches import Batch, Weighed
-from rlrobo_train.buffer import RolloutGroup
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.loss import LossTerms
 from rlrobo_train.trainer import Trainer, UpdateConfig
 

@@ -28,7 +28,7 @@ from rlrobo_policy.policy import VlmPolicy
 from rlrobo_policy.tree import action_states, symbol_logits
 from rlrobo_train.advantages import explained_variance, gae
 from rlrobo_train.batches import Batch, Weighed, pasts, prompts
-from rlrobo_train.buffer import RolloutGroup, Seen
+from rlrobo_train.groups import RolloutGroup, Seen
 from rlrobo_train.loss import LossTerms, value_loss
 from rlrobo_train.trainer import Trainer, UpdateConfig, UpdateStats, mean
 

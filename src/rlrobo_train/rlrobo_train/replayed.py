@@ -22,8 +22,9 @@ from rlrobo_core.codec import end_effector_target
 from rlrobo_core.shifts import parse_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
 from rlrobo_policy.policy import VlmPolicy
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.conductor import Conductor, Messages
+from rlrobo_train.groups import RolloutGroup
 
 TARGET_TOLERANCE = 1e-4
 """How far a recorded target may lie from what the codec says here [m]: float32, no more."""

@@ -17,7 +17,7 @@ from rlrobo_core.tasks import Task
 from rlrobo_core.tasks.difficulty import difficulty
 from rlrobo_core.types import HELD_OUT
 from rlrobo_sim.states import initial_scene
-from rlrobo_train.buffer import RolloutGroup
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.schedule import SMOOTHING, Curriculum, chances
 
 BINS = 5

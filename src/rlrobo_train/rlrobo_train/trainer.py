@@ -24,7 +24,7 @@ from rlrobo_policy.inputs import PromptInputs
 from rlrobo_policy.policy import VlmPolicy
 from rlrobo_policy.tree import action_logits, log_softmax
 from rlrobo_train.batches import Batch, Weighed, minibatches, pack, units
-from rlrobo_train.buffer import RolloutGroup
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.learners import ALONE
 from rlrobo_train.loss import LossTerms, policy_loss
 

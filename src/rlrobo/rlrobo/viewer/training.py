@@ -84,9 +84,10 @@ class TrainingWatch:
 
     def _begin(self, obs: Observations) -> int | None:
         """Follow another episode: one that begins, where one does."""
-        if not len(obs):
+        waiting = np.flatnonzero(obs.samples_N)  # not what ends here
+        if not len(waiting):
             return None
-        row = int(np.argmin(obs.step_N))
+        row = int(waiting[obs.step_N[waiting].argmin()])
         self._group, self._rollout = int(obs.group_N[row]), int(obs.rollout_N[row])
         self._joints, self._trail, self._told = panda.NEUTRAL, [], ()
         self._numbers: dict[str, float] = {}

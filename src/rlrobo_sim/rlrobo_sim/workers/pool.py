@@ -21,7 +21,8 @@ from multiprocessing.connection import wait
 import numpy as np
 
 from rlrobo_core.types import ActionBatch, ObservationBatch, Outcomes, RolloutRequest
-from rlrobo_sim.rollout import accepts, check_finite, joined
+from rlrobo_sim.answers import accepts, check_finite
+from rlrobo_sim.rollout import joined
 from rlrobo_sim.workers.recipe import Recipe
 from rlrobo_sim.workers.worker import Worker
 

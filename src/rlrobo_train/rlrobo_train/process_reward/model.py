@@ -23,6 +23,7 @@ from rlrobo_core.prompt import YES_NO, progress_question
 from rlrobo_core.task_set import Senses, widest_task
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ObservationBatch, ScoreBatch
+from rlrobo_policy.conversation import speakers
 from rlrobo_policy.critic import size_of
 from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_policy.spec import PolicySpec
@@ -92,8 +93,9 @@ class ProcessReward:
         self.token_V = word_token_ids(policy.vlm, YES_NO).to(policy.device)
         self._sequence = 0
         self._request_id = -1
-        self._places: dict[tuple[int, int, int], NDArray[np.float32]] = {}
-        """(group, rollout, step) -> where the gripper was in the request's rollouts [m]."""
+        self._tracks: dict[tuple[int, int], dict[int, NDArray[np.float32]]] = {}
+        """(group, rollout) -> step -> where the gripper was, of the last steps of those that the
+        newest batch asks of: after a parting, of the one that was gone on with [m]."""
 
     def score(self, batch: ObservationBatch) -> ScoreBatch:
         """Of the rows of this batch, those of rollouts that were cut off included. A row is left
@@ -120,16 +122,18 @@ class ProcessReward:
     def _ways(self, batch: ObservationBatch) -> list[float | None]:
         """How far the gripper has come, row by row [m]; None where it is not known."""
         if batch.request.request_id != self._request_id:
-            self._request_id, self._places = batch.request.request_id, {}
+            self._request_id, self._tracks = batch.request.request_id, {}
         obs, ways = batch.observations, []
-        for n, (group, rollout, step) in enumerate(
-            zip(obs.group_N.tolist(), obs.rollout_N.tolist(), obs.step_N.tolist(), strict=True)
-        ):
-            here = obs.ee_pose_N[n, :3]
-            for member in range(rollout, rollout + max(int(obs.samples_N[n]), 1)):
-                self._places[group, member, step] = here.copy()
-            then = self._places.get((group, rollout, max(step - MEMORY, 0)))
+        tracks: dict[tuple[int, int], dict[int, NDArray[np.float32]]] = {}
+        ids = zip(obs.group_N.tolist(), speakers(batch).tolist(), obs.step_N.tolist(), strict=True)
+        for n, (group, rollout, step) in enumerate(ids):
+            here, before = obs.ee_pose_N[n, :3].copy(), self._tracks.get((group, rollout), {})
+            track = {t: place for t, place in before.items() if t >= step - MEMORY} | {step: here}
+            for member in range(obs.rollout_N[n], obs.rollout_N[n] + obs.samples_N[n]):
+                tracks[group, member] = track
+            then = track.get(max(step - MEMORY, 0))
             ways.append(None if then is None else float(np.linalg.norm(here - then)))
+        self._tracks = tracks
         return ways
 
     @torch.no_grad()

@@ -7,19 +7,24 @@
     plain       phi(s'), as VLA-RL adds its process reward: a rollout that looks promising for long
                 gains more than one that succeeds soon
 
-Shape legend: G rollouts of a group, L steps.
+A branch that is followed for k steps and goes on is paid gamma^k phi(what it led to) - phi(where
+it parted) by the potential: it need not have come to an end to be told from the others.
+
+Shape legend: G rollouts of a group, L steps, E episodes: the group's rollouts, or the one of a
+group that branches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlrobo_train.buffer import RolloutBuffer, RolloutGroup
+from rlrobo_train.buffer import RolloutBuffer
+from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.learners import ALONE, Learners
 
 Shaping = Literal["potential", "plain"]
@@ -28,9 +33,8 @@ Shaping = Literal["potential", "plain"]
 def process_reward(group: RolloutGroup, gamma: float, shaping: Shaping) -> NDArray[np.float64]:
     """f64[G, L], unweighted; 0 where nobody acted. A group without scores is a bug."""
     assert group.score is not None, "the buffer drops groups without scores"
-    score = group.score.astype(np.float64)
-    reached_GL, left_GL = score[:, 1:], score[:, :-1]
-    reward_GL = reached_GL if shaping == "plain" else gamma * reached_GL - left_GL
+    seen_GL, reached_GL = (score_GL.astype(np.float64) for score_GL in group.score)
+    reward_GL = reached_GL if shaping == "plain" else gamma * reached_GL - seen_GL
     return np.where(group.alive_GL, reward_GL, 0.0)
 
 
@@ -52,25 +56,30 @@ def process_metrics(
     buffer: RolloutBuffer,
     learners: Learners = ALONE,
 ) -> dict[str, float]:
-    """`before` and `after` the process reward was added. The correlation is that of a rollout's
-    mean score with its success, over the rollouts of the iteration, of all learners; 0 where either
+    """`before` and `after` the process reward was added. The correlation is that of an episode's
+    mean score with its success, over the episodes of the iteration, of all learners; 0 where either
     is the same for all. One that falls while the mean rises is the sign of a policy that fools the
     model."""
     pairs = zip(before, after, strict=True)
     join = learners.concatenated
-    mean_R = join(np.concatenate([_mean_score(group) for group in before]))
-    success_R = join(np.concatenate([buffer.succeeded(group) for group in before]))
-    added_R = join(np.concatenate([b.reward_GL.sum(1) - a.reward_GL.sum(1) for a, b in pairs]))
-    varied = mean_R.std() > 1e-8 and success_R.std() > 0
+    mean_E = join(np.concatenate([_mean_score(group) for group in before]))
+    success_E = join(np.concatenate([buffer.succeeded(group) for group in before]))
+    added_E = join(np.concatenate([_sum(b, b.reward_GL) - _sum(a, a.reward_GL) for a, b in pairs]))
+    varied = mean_E.std() > 1e-8 and success_E.std() > 0
     return {
-        "process/mean": float(mean_R.mean()),
-        "process/correlation": float(np.corrcoef(mean_R, success_R)[0, 1]) if varied else 0.0,
-        "process/reward": float(added_R.mean()),
+        "process/mean": float(mean_E.mean()),
+        "process/correlation": float(np.corrcoef(mean_E, success_E)[0, 1]) if varied else 0.0,
+        "process/reward": float(added_E.mean()),
     }
 
 
 def _mean_score(group: RolloutGroup) -> NDArray[np.float64]:
-    """f64[G], over the steps at which each rollout acted."""
+    """f64[E], over the steps of each episode."""
     assert group.score is not None
-    acted_GL = np.where(group.alive_GL, group.score[:, :-1], 0.0)
-    return acted_GL.sum(1) / group.alive_GL.sum(1)
+    return _sum(group, group.score.seen_GL) / _sum(group, group.alive_GL)
+
+
+def _sum(group: RolloutGroup, value_GL: NDArray[Any]) -> NDArray[np.float64]:
+    """f64[E], along each episode: of a group that branches the one way that it went."""
+    sum_G = np.where(group.chosen_GL, value_GL, 0.0).sum(1)
+    return sum_G.sum(keepdims=True) if group.branching else sum_G

@@ -80,7 +80,7 @@ const episodes = (() => {
     if (chosen(steps[0]).advantage == null) return table;
     gap();
     row(table, "advantage", steps, (step) => signed(chosen(step).advantage, 2), (step) => chosen(step).advantage);
-    if (record.form !== "branch") return table;
+    if (!record.form.startsWith("branch")) return table;
     const largest = Math.max(...steps.flatMap((step) => step.samples.map((sample) => Math.abs(sample.advantage))), 1e-9);
     row(table, "all tried", steps, (step) => {
       const button = make("button", bars(step, largest));
