@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlrobo_core.prompt import AXES, instruction_prompt, progress_question
+from rlrobo_core.prompt import AXES, instruction_prompt
 
 SIGN = {word: sign for words in AXES for word, sign in zip(words, (1.0, -1.0), strict=True)}
 metres = st.floats(-0.99, 0.99, allow_subnormal=False)
@@ -52,8 +52,3 @@ def test_fingers_pressed_together_are_not_open() -> None:
 
 def test_without_proprioception_only_the_words_are_left() -> None:
     assert prompt((0.5, 0.1, 0.2), 0.04, proprioception=False) == "reach the green ball"
-
-
-def test_a_question_about_progress_tells_the_way_that_was_made() -> None:
-    asked = progress_question("reach the green ball", 0.203)
-    assert asked == ("reach the green ball. the gripper goes 20 away . is the robot on its way ?")

@@ -60,11 +60,3 @@ def held_question(thing: str) -> str:
 def left_question(one: str, other: str) -> str:
     """The answer is one of `YES_NO`: whether the one lies further left (larger y)."""
     return f"is the {one} left of the {other} ?"
-
-
-def progress_question(instruction: str, way: float) -> str:
-    """The answer is one of `YES_NO`: whether this is how a rollout that succeeds looks (the process
-    reward model). `way` [m] is how far the gripper has come in the last steps, told in whole
-    centimetres: an image does not show whether an arm near its goal arrives there or hovers. In
-    words that the tiny model's tokenizer knows."""
-    return f"{instruction}. the gripper goes {way * 100:.0f} away . is the robot on its way ?"

@@ -21,6 +21,21 @@ def auc(score_N: NDArray[np.floating[Any]], positive_N: NDArray[np.bool_]) -> fl
     return float(above / pairs)
 
 
+def auc_within(
+    score_N: NDArray[np.floating[Any]],
+    positive_N: NDArray[np.bool_],
+    stratum_N: NDArray[np.integer[Any]],
+) -> float:
+    """As `auc`, over the pairs of a positive and a negative of the same stratum. NaN where there
+    are none."""
+    above, pairs = 0.0, 0
+    for stratum in np.unique(stratum_N):
+        score, positive = score_N[stratum_N == stratum], positive_N[stratum_N == stratum]
+        if count := int(positive.sum() * (~positive).sum()):
+            above, pairs = above + auc(score, positive) * count, pairs + count
+    return above / pairs if pairs else float("nan")
+
+
 def auc_interval(
     score_N: NDArray[np.floating[Any]],
     positive_N: NDArray[np.bool_],

@@ -1,10 +1,15 @@
-"""The process reward model: a VLM of the policy's class that is asked, observation by observation,
-whether the robot is on its way, and answers with a token. Its score is p(yes) / (p(yes) + p(no)).
+"""The process reward model: a small head on a frozen VLM of the policy's class, which says of an
+observation how likely the rollout is on its way to success.
 
-It is told how far the gripper has come in the last steps, for progress is a change: what that is
-worth, and how well it tells, stands in docs/vla_rl.md.
+Of a moment it knows what the VLM makes of image and instruction (the last hidden state of the
+policy's own prompt), where the gripper is and how far it is open. It reads the present moment and
+how it differs from the one `MEMORY` steps ago, for progress is a change. What that is worth, and
+how well it tells, stands in docs/vla_rl.md.
 
-On disk it is a checkpoint like a policy's, and a card beside it: `process_reward.json`.
+On disk it is a checkpoint like a policy's, with two files beside it: the head
+(`process_reward.safetensors`) and a card (`process_reward.json`).
+
+Shape legend: N observations, L steps of a trajectory, P numbers of a moment.
 """
 
 from __future__ import annotations
@@ -19,7 +24,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlrobo_core.prompt import YES_NO, progress_question
 from rlrobo_core.task_set import Senses, widest_task
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ObservationBatch, ScoreBatch
@@ -27,12 +31,15 @@ from rlrobo_policy.conversation import speakers
 from rlrobo_policy.critic import size_of
 from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_policy.spec import PolicySpec
-from rlrobo_policy.tree import prompt_states, symbol_logits
-from rlrobo_policy.vocabulary import word_token_ids
+from rlrobo_policy.tree import prompt_states
+from rlrobo_train.process_reward.head import FILE as HEAD
+from rlrobo_train.process_reward.head import Head
 
 CARD = "process_reward.json"
 MEMORY = 8
-"""Control steps in which the gripper has come as far as the model is told: most of a second."""
+"""Control steps between the two moments that a score comes from: most of a second."""
+POSTURE = 4
+"""The last numbers of a moment: the gripper's place and width."""
 BATCH = 64
 """Observations of one forward pass: bounds memory, changes nothing else."""
 
@@ -68,8 +75,14 @@ def check_fits(
     directory: Path, tasks: Iterable[str], spec: PolicySpec, backbone: str | None = None
 ) -> None:
     """ValueError, which names what differs and the cure, where the model in the directory was made
-    for another task, observation or action space, or on another backbone (None: any)."""
+    for another task, observation or action space, on another backbone (None: any), or before it had
+    a head of its own."""
     card, made_for = Card.load(directory), PolicySpec.load(directory)
+    if not (directory / HEAD).is_file():
+        raise ValueError(
+            f"process_reward:={directory} lacks its head ({HEAD}), as models do that answered "
+            f"in words: make it anew with --task {','.join(card.tasks)} --out {directory}"
+        )
     if missing := [task for task in tasks if task not in card.tasks]:
         raise ValueError(
             f"process_reward:={directory} was made for {', '.join(card.tasks)}, not for "
@@ -86,29 +99,26 @@ def check_fits(
 
 
 class ProcessReward:
-    """Scores observations. The policy that it is made from lends weights, prompts and spaces."""
+    """Scores observations. The policy that it is made from lends eyes, prompts and spaces."""
 
     def __init__(self, policy: VlmPolicy):
         self.policy = policy
-        self.token_V = word_token_ids(policy.vlm, YES_NO).to(policy.device)
+        self._width = policy.vlm.model.config.get_text_config().hidden_size
+        self.head = Head(2 * (self._width + POSTURE) + 1)
         self._sequence = 0
         self._request_id = -1
         self._tracks: dict[tuple[int, int], dict[int, NDArray[np.float32]]] = {}
-        """(group, rollout) -> step -> where the gripper was, of the last steps of those that the
-        newest batch asks of: after a parting, of the one that was gone on with [m]."""
+        """(group, rollout) -> step -> that moment, of the last steps of those that the newest batch
+        asks of: after a parting, of the one that was gone on with."""
 
     def score(self, batch: ObservationBatch) -> ScoreBatch:
         """Of the rows of this batch, those of rollouts that were cut off included. A row is left
         out, and so has no score, where an earlier batch of its rollout never came."""
-        obs, way_N = batch.observations, self._ways(batch)
-        rows = np.array([n for n, way in enumerate(way_N) if way is not None], np.int64)
-        score_N = self.judge(
-            obs.image_NC[rows],
-            [obs.instruction_N[row] for row in rows],
-            obs.ee_pose_N[rows],
-            obs.gripper_width_N[rows],
-            np.array([way_N[row] for row in rows], np.float32),
-        )
+        obs = batch.observations
+        now_NP = self.moments(obs.image_NC, obs.instruction_N, obs.ee_pose_N, obs.gripper_width_N)
+        then_N = self._earlier(batch, now_NP)
+        rows = np.array([n for n, then in enumerate(then_N) if then is not None], np.int64)
+        then_NP = np.array([then for then in then_N if then is not None], np.float32)
         self._sequence += 1
         return ScoreBatch(
             sequence=self._sequence,
@@ -116,49 +126,56 @@ class ProcessReward:
             group_N=obs.group_N[rows],
             rollout_N=obs.rollout_N[rows],
             step_N=obs.step_N[rows],
-            score_N=score_N,
+            score_N=self.judge(now_NP[rows], then_NP.reshape(len(rows), now_NP.shape[1])),
         )
 
-    def _ways(self, batch: ObservationBatch) -> list[float | None]:
-        """How far the gripper has come, row by row [m]; None where it is not known."""
+    def _earlier(
+        self, batch: ObservationBatch, now_NP: NDArray[np.float32]
+    ) -> list[NDArray[np.float32] | None]:
+        """Row by row the moment `MEMORY` steps ago, or the first; None where it is not known."""
         if batch.request.request_id != self._request_id:
             self._request_id, self._tracks = batch.request.request_id, {}
-        obs, ways = batch.observations, []
+        obs, found = batch.observations, []
         tracks: dict[tuple[int, int], dict[int, NDArray[np.float32]]] = {}
         ids = zip(obs.group_N.tolist(), speakers(batch).tolist(), obs.step_N.tolist(), strict=True)
         for n, (group, rollout, step) in enumerate(ids):
-            here, before = obs.ee_pose_N[n, :3].copy(), self._tracks.get((group, rollout), {})
-            track = {t: place for t, place in before.items() if t >= step - MEMORY} | {step: here}
+            before = self._tracks.get((group, rollout), {})
+            track = {t: it for t, it in before.items() if t >= step - MEMORY} | {step: now_NP[n]}
             for member in range(obs.rollout_N[n], obs.rollout_N[n] + obs.samples_N[n]):
                 tracks[group, member] = track
-            then = track.get(max(step - MEMORY, 0))
-            ways.append(None if then is None else float(np.linalg.norm(here - then)))
+            found.append(track.get(max(step - MEMORY, 0)))
         self._tracks = tracks
-        return ways
+        return found
 
     @torch.no_grad()
-    def judge(
+    def moments(
         self,
         image_NC: NDArray[np.uint8],
         instruction_N: Sequence[str],
         ee_pose_N: NDArray[np.float32],
         gripper_width_N: NDArray[np.float32],
-        way_N: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """f32[N] in [0, 1]. `way_N`: how far the gripper came in the last `MEMORY` steps [m]."""
-        text_N = questions(self.policy, instruction_N, ee_pose_N, gripper_width_N, way_N)
-        score_N, model = np.zeros(len(text_N), np.float32), self.policy.vlm.model
+        """f32[N, P]: the hidden state, then where the gripper is and how far it is open [m]."""
+        text_N = self.policy.prompts(instruction_N, ee_pose_N, gripper_width_N)
+        state_NH = np.zeros((len(text_N), self._width), np.float32)
         for first in range(0, len(text_N), BATCH):
             rows = slice(first, first + BATCH)
-            inputs = self.policy.encode_prompts(image_NC[rows], text_N[rows])
-            state_NH = prompt_states(model, inputs.to(self.policy.device), self.token_V)
-            logit_NV = symbol_logits(model, state_NH, self.token_V)
-            score_N[rows] = torch.softmax(logit_NV, -1)[:, YES_NO.index("yes")].cpu().numpy()
-        return score_N
+            inputs = self.policy.encode_prompts(image_NC[rows], text_N[rows]).to(self.policy.device)
+            state = prompt_states(self.policy.vlm.model, inputs, self.policy.token_V)
+            state_NH[rows] = state.float().cpu().numpy()
+        return np.concatenate([state_NH, ee_pose_N[:, :3], gripper_width_N[:, None]], axis=1)
+
+    @torch.no_grad()
+    def judge(
+        self, now_NP: NDArray[np.float32], then_NP: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """f32[N] in [0, 1], of the moments and those `MEMORY` steps before them."""
+        return torch.sigmoid(self.head(numbers(now_NP, then_NP))).numpy()
 
     def save(self, directory: Path, card: Card) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.policy.save(directory)
+        self.head.save(directory)
         card.save(directory)
 
 
@@ -173,7 +190,7 @@ def load_process_reward(
     """The model in the directory, for these tasks as they are seen. ValueError as `check_fits`."""
     task, (cameras, told) = widest_task(tasks.values()), senses
     check_fits(directory, tasks, PolicySpec.of(task, codec, cameras, image_size, told))
-    return ProcessReward(
+    model = ProcessReward(
         load_policy(
             str(directory),
             task,
@@ -185,24 +202,22 @@ def load_process_reward(
             others=tasks.values(),
         )
     )
+    model.head.load(directory)
+    return model
 
 
-def questions(
-    policy: VlmPolicy,
-    instruction_N: Sequence[str],
-    ee_pose_N: NDArray[np.float32],
-    gripper_width_N: NDArray[np.float32],
-    way_N: NDArray[np.float32],
-) -> tuple[str, ...]:
-    """The words beside the images: who learns and who judges ask here, and so read the same."""
-    asked_N = [progress_question(*it) for it in zip(instruction_N, way_N.tolist(), strict=True)]
-    return policy.prompts(asked_N, ee_pose_N, gripper_width_N)
+def numbers(now_NP: NDArray[np.float32], then_NP: NDArray[np.float32]) -> torch.Tensor:
+    """f32[N, 2P + 1], what the head reads: the moment, how it has changed, and how far the gripper
+    has come [m]."""
+    change_NP = now_NP - then_NP
+    place_N3 = change_NP[:, -POSTURE:-1]
+    way_N1 = np.linalg.norm(place_N3, axis=-1, keepdims=True)
+    return torch.from_numpy(np.concatenate([now_NP, change_NP, way_N1], axis=1))
 
 
-def ways(position_L3: NDArray[np.float32]) -> NDArray[np.float32]:
-    """f32[L], how far it has come at each step in the last `MEMORY`, or since it began [m]."""
-    then_L = np.maximum(np.arange(len(position_L3)) - MEMORY, 0)
-    return np.linalg.norm(position_L3 - position_L3[then_L], axis=-1)
+def earlier(moment_LP: NDArray[np.float32]) -> NDArray[np.float32]:
+    """f32[L, P], of each moment of a trajectory the one `MEMORY` steps before it, or the first."""
+    return moment_LP[np.maximum(np.arange(len(moment_LP)) - MEMORY, 0)]
 
 
 def backbone_of(policy: VlmPolicy) -> str:
