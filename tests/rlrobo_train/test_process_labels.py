@@ -114,8 +114,8 @@ def test_the_area_is_that_under_the_curve() -> None:
 def test_within_strata_the_area_knows_nothing_of_what_tells_these_apart() -> None:
     """A clock tells long failures from short successes, and nothing of steps that are as old."""
     step_N = np.concatenate([np.arange(5), np.arange(20)])
-    positive_N = np.arange(25) < 5
-    assert auc(-step_N, positive_N) > 0.8
-    assert auc_within(-step_N, positive_N, step_N) == 0.5
-    assert auc_within(positive_N - step_N, positive_N, step_N) == 1.0
-    assert math.isnan(auc_within(step_N, positive_N, np.arange(25)))
+    positive_N, clock_N = np.arange(25) < 5, -step_N.astype(float)
+    assert auc(clock_N, positive_N) > 0.8
+    assert auc_within(clock_N, positive_N, step_N) == 0.5
+    assert auc_within(clock_N + positive_N, positive_N, step_N) == 1.0
+    assert math.isnan(auc_within(clock_N, positive_N, np.arange(25)))
