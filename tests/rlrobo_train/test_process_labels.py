@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlrobo_train.process_reward.auc import auc, auc_interval
+from rlrobo_train.process_reward.auc import auc, auc_within, redrawn
 from rlrobo_train.process_reward.labels import (
     NO,
     UNKNOWN,
@@ -103,5 +103,19 @@ def test_the_area_is_that_under_the_curve() -> None:
     hit_N = np.append(0.0, np.cumsum(positive_N[order]) / positive_N.sum())
     false_N = np.append(0.0, np.cumsum(~positive_N[order]) / (~positive_N).sum())
     assert auc(score_N, positive_N) == pytest.approx(np.trapezoid(hit_N, false_N))
-    low, high = auc_interval(score_N, positive_N, resamples=200)
+    drawn = list(redrawn(positive_N, times=200))
+    assert all(positive_N[rows].sum() == positive_N.sum() for rows in drawn)
+    low, high = np.quantile(
+        [auc(score_N[rows], positive_N[rows]) for rows in drawn], [0.025, 0.975]
+    )
     assert low < auc(score_N, positive_N) < high < low + 0.2
+
+
+def test_within_strata_the_area_knows_nothing_of_what_tells_these_apart() -> None:
+    """A clock tells long failures from short successes, and nothing of steps that are as old."""
+    step_N = np.concatenate([np.arange(5), np.arange(20)])
+    positive_N, clock_N = np.arange(25) < 5, -step_N.astype(float)
+    assert auc(clock_N, positive_N) > 0.8
+    assert auc_within(clock_N, positive_N, step_N) == 0.5
+    assert auc_within(clock_N + positive_N, positive_N, step_N) == 1.0
+    assert math.isnan(auc_within(clock_N, positive_N, np.arange(25)))

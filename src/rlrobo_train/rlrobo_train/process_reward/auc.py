@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,20 +37,11 @@ def auc_within(
     return above / pairs if pairs else float("nan")
 
 
-def auc_interval(
-    score_N: NDArray[np.floating[Any]],
-    positive_N: NDArray[np.bool_],
-    seed: int = 0,
-    resamples: int = 2000,
-) -> tuple[float, float]:
-    """95% of the bootstrap: both kinds drawn anew, each as often as it is there."""
+def redrawn(
+    positive_N: NDArray[np.bool_], seed: int = 0, times: int = 1000
+) -> Iterator[NDArray[np.int64]]:
+    """The rows of the bootstrap: both kinds drawn anew, each as often as it is there."""
     rng = np.random.default_rng(seed)
     yes, no = np.flatnonzero(positive_N), np.flatnonzero(~positive_N)
-    if not (len(yes) and len(no)):
-        return float("nan"), float("nan")
-    areas = []
-    for _ in range(resamples):
-        drawn = np.concatenate([rng.choice(kind, len(kind)) for kind in (yes, no)])
-        areas.append(auc(score_N[drawn], positive_N[drawn]))
-    low, high = np.quantile(areas, [0.025, 0.975])
-    return float(low), float(high)
+    for _ in range(times):
+        yield np.concatenate([rng.choice(kind, len(kind)) for kind in (yes, no)])
