@@ -12,6 +12,7 @@ import pytest
 from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import Reach
 from rlrobo_core.types import ActionBatch, Form, ObservationBatch, RolloutRequest
+from rlrobo_sim.engines import RolloutEngines
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_sim.workers import Recipe, Workers
@@ -58,7 +59,9 @@ def answer(batch: ObservationBatch) -> ActionBatch:
     )
 
 
-def serve(engine: RolloutEngine | Workers, asked: RolloutRequest) -> list[ObservationBatch]:
+def serve(
+    engine: RolloutEngine | RolloutEngines | Workers, asked: RolloutRequest
+) -> list[ObservationBatch]:
     batches = [engine.start(asked)]
     while not batches[-1].last:
         following = engine.act(answer(batches[-1]))
