@@ -28,7 +28,7 @@ from rlrobo_train.process_reward.shaping import (
 )
 
 TASK = Reach(max_steps=MEMORY + 6)
-G, GROUPS, GAMMA = 3, (12, 13, 14, 15), 0.9
+G, GROUPS, GAMMA = 3, (24, 25, 26, 27), 0.9
 WINDOWS: list[tuple[Form, int]] = [("branch_ends", 1), ("branch_ends", 3), ("probe_ends", 3)]
 Id = tuple[int, int, int]
 """(group, rollout, step)"""
