@@ -63,8 +63,8 @@ class MockArm:
         the higher."""
         size = self._config.image_size
         x, y, z = (self._tool.pose[:3] - SEEN_LOW) / (SEEN_HIGH - SEEN_LOW)
-        rows, columns = np.mgrid[:size, :size] / size
-        dot = (rows - (1.0 - x)) ** 2 + (columns - (1.0 - y)) ** 2 < RADIUS**2
+        place = np.arange(size) / size
+        dot = (place[:, None] - (1.0 - x)) ** 2 + (place - (1.0 - y)) ** 2 < RADIUS**2
         picture = np.full((size, size, 3), 90, np.uint8)
         picture[dot] = 255 * np.clip([0.3 + 0.7 * z, 0.5, 0.2], 0.0, 1.0)
         return np.repeat(picture[None], len(self._config.cameras), axis=0)

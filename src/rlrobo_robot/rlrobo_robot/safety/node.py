@@ -41,6 +41,8 @@ from rlrobo_robot.safety.targets import StampedPose
 
 PATIENCE = 3.0
 """[s] that the driver may take to activate its controller."""
+JITTER_OVER = 200.0
+"""[s], the last ones, that the diagnostics tell the clock's jitter of."""
 
 
 class SafetyNode(PlainNode):
@@ -50,7 +52,7 @@ class SafetyNode(PlainNode):
         self.machine = SafetyMachine(config)
         self._told: State | None = None
         self._arming = False
-        self._intervals: deque[float] = deque(maxlen=1000)
+        self._intervals: deque[float] = deque(maxlen=round(JITTER_OVER * config.rate_hz))
         self._ticked = time.monotonic()
         self._pose = self.create_publisher(PoseStamped, "controller/target_pose", QOS_COMMAND)
         self._gripper = self.create_publisher(JointState, "controller/gripper_command", QOS_COMMAND)
