@@ -11,9 +11,9 @@ from rlrobo_core.types import ActionBatch, ObservationBatch
 from rlrobo_sim.workers import Workers
 from rlrobo_train import local
 from rlrobo_train.assemble import check
-from rlrobo_train.conductor import served
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.metrics import read_metrics
+from rlrobo_train.rollout_metrics import served
 
 
 def test_a_killed_worker_costs_its_groups_by_name_and_the_run_goes_on(

@@ -36,6 +36,7 @@ from rlrobo_train.examination import WATCHED_EPISODES, Examination
 from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.process_reward.shaping import process_metrics, with_process_reward
 from rlrobo_train.progress import Progress, final_line
+from rlrobo_train.rollout_metrics import rollout_metrics, served
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.schedule import Schedule
 from rlrobo_train.starts import Starts
@@ -373,25 +374,8 @@ class Conductor:
     def _rollout_metrics(
         self, buffer: RolloutBuffer, groups: list[RolloutGroup]
     ) -> dict[str, float]:
-        """Of all learners: `groups` are theirs."""
-
-        def mean(values: list[float]) -> float:
-            return float(np.mean(values)) if values else 0.0
-
-        oldest = min(self.learners.gather(min(buffer.versions, default=0)))
-        of_task = {
-            "rollout/success": mean([g.success for g in groups]),
-            "rollout/length": mean([g.length for g in groups]),
-            "reward/mean": mean([g.reward for g in groups]),
-            **{f"reward/{n}": mean([g.terms[n] for g in groups]) for n in buffer.term_names},
-        }
-        if len(self.config.tasks) > 1:
-            of_task |= {f"{key}/{buffer.request.task}": value for key, value in of_task.items()}
-        return of_task | {
-            "rollout/steps": float(sum(self.learners.gather(buffer.steps))),
-            "rollout/policy_lag": float(buffer.request.iteration - oldest),
-            "graph/groups_dropped": float(sum(self.learners.gather(len(buffer.dropped())))),
-        }
+        several = len(self.config.tasks) > 1
+        return rollout_metrics(buffer, groups, self.learners, several_tasks=several)
 
     def _record(self, buffer: RolloutBuffer, groups: list[RolloutGroup]) -> None:
         """What two of the iteration's episodes taught, step by step."""
@@ -421,16 +405,3 @@ class Conductor:
                 "before": {task: list(rate) for task, rate in (self.before or {}).items()},
             },
         )
-
-
-def served(by_learner: list[tuple[float, dict[str, float]]]) -> dict[str, float]:
-    """Of each learner the seconds that its rollouts took, and how its workers fared: with several
-    learners, what part of the time each waited for the slowest, and workers' names with theirs."""
-    if len(by_learner) == 1:
-        return by_learner[0][1]
-    slowest = max(seconds for seconds, _ in by_learner)
-    told: dict[str, float] = {}
-    for rank, (seconds, serving) in enumerate(by_learner):
-        told[f"learners/{rank}/idle"] = 1.0 - seconds / max(slowest, 1e-9)
-        told |= {f"learners/{rank}/{key}": value for key, value in serving.items()}
-    return told
