@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -14,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from graph_peers import PATIENCE, Ear, RandomPolicy, request
@@ -50,7 +48,6 @@ from rlrobo_train.advantages import group_advantages, returns_to_go
 
 Batch = ObservationBatch | ActionBatch
 TOPIC_OF = {ObservationBatch: "observations", ActionBatch: "actions"}
-CONFIG = Path(__file__).parents[2] / "src/rlrobo/config"
 GROUP = 4
 
 
@@ -409,44 +406,3 @@ def test_without_rerun_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "rerun", None)
     with pytest.raises(ValueError, match="requirements-viewer.txt"):
         RerunLog.open()
-
-
-# Layouts ------------------------------------------------------------------------------------
-
-SPOKEN = {f"/{topic}": msgtype for topic, msgtype in messages.PUBLISHED.items()} | {
-    "/camera/image_raw": "sensor_msgs/msg/Image",
-    "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
-}
-"""What a graph with a viewer publishes; the tests above hold that it does."""
-RVIZ_DISPLAYS = {
-    "RobotModel": "std_msgs/msg/String",
-    "MarkerArray": "visualization_msgs/msg/MarkerArray",
-    "Image": "sensor_msgs/msg/Image",
-}
-
-
-@pytest.mark.parametrize("layout", ["training", "robot"])
-def test_rviz_shows_topics_that_are_published_as_what_they_are(layout: str) -> None:
-    manager = yaml.safe_load((CONFIG / f"{layout}.rviz").read_text())["Visualization Manager"]
-    assert manager["Global Options"]["Fixed Frame"] == "base"
-    kinds = []
-    for display in manager["Displays"]:
-        kind = display["Class"].removeprefix("rviz_default_plugins/")
-        topic = display.get("Topic") or display.get("Description Topic")
-        if topic:
-            assert SPOKEN[topic["Value"]] == RVIZ_DISPLAYS[kind]
-            kinds.append(kind)
-    assert sorted(kinds) == sorted(RVIZ_DISPLAYS)
-
-
-def test_foxglove_shows_topics_that_are_published() -> None:
-    layout = json.loads((CONFIG / "foxglove.json").read_text())
-    text = json.dumps(layout)
-    named = {it.split(".")[0] for it in re.findall(r'"(/[a-z_/]+)', text)}
-    assert named and named <= SPOKEN.keys()
-    for topic in re.findall(r'"imageTopic": "([^"]+)"', text):
-        assert SPOKEN[topic] == "sensor_msgs/msg/Image"
-    placed = set(
-        re.findall(r'"((?:3D|Image|Plot|RawMessages)![a-z]+)"', json.dumps(layout["layout"]))
-    )
-    assert placed == layout["configById"].keys()
