@@ -84,7 +84,7 @@ class Run:
         begun = (self.path / "config.yaml").exists()
         where = ["--resume" if begun else "--run-dir", str(self.path)]
         command = [sys.executable, "-m", "rlrobo_train.local", *where, *words]
-        print(" ".join(command[1:]), flush=True)
+        print(" ".join(command[1:]) + "\n", end="", flush=True)  # in one piece, of many threads
         with (self.path.parent / f"{self.path.name}.log").open("a") as log:
             environ = os.environ | {"OMP_NUM_THREADS": str(threads)}
             code = subprocess.run(command, stdout=log, stderr=log, env=environ).returncode
@@ -229,7 +229,7 @@ def main() -> None:
     ]
     train_all(runs, variants, options)
     rows = compared(runs, options.episodes)
-    Console().print(table(rows), width=None if sys.stdout.isatty() else 200)
+    Console(width=None if sys.stdout.isatty() else 200).print(table(rows))
     if options.json:
         found = {"command": sys.argv, "task": options.task, "reward": options.reward, "rows": rows}
         options.json.write_text(json.dumps(found, indent=2) + "\n")
