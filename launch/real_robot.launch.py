@@ -62,6 +62,7 @@ REMOTE = [
     Argument("token_file", "", "of a remote policy: what holds the server's token"),
     Argument("ca_file", "", "of a remote policy: whom to trust for wss; empty: the system's"),
     Argument("deadline_s", 0.5, "of a remote policy: an answer later than this is dropped [s]"),
+    Argument("chunk_rows", 1, "of a remote policy: actions of one answer that may be used"),
 ]
 ACTING_POLICY = [
     TASK,

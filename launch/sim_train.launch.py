@@ -117,7 +117,10 @@ TRAINING = [
     Argument("run_dir", "", "where the run is written; empty: a new folder in runs/"),
     Argument("max_policy_lag", 0, "updates that a rollout's policy may lag behind; 0: lock step"),
     Argument("stall_s", 60.0, "after this silence ask again; train_from:=topics: it is over [s]"),
+    Argument("groups_per_iteration", 0, "of an update; 0: as many as run at once, at least 16"),
     Argument("minibatch_size", 384, "actions of one optimizer step, about"),
+    Argument("epochs", 1, "passes over an iteration's actions"),
+    Argument("kl_coef", 0.0, "weight of the divergence from where training began"),
     Argument("episodes", 200, "episodes of an evaluation"),
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
 ]
