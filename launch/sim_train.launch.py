@@ -120,6 +120,7 @@ TRAINING = [
     Argument("groups_per_iteration", 0, "of an update; 0: as many as run at once, at least 16"),
     Argument("minibatch_size", 384, "actions of one optimizer step, about"),
     Argument("epochs", 1, "passes over an iteration's actions"),
+    Argument("target_kl", 0.0, "an update ends where the policy has moved so far; 0: never"),
     Argument("kl_coef", 0.0, "weight of the divergence from where training began"),
     Argument("episodes", 200, "episodes of an evaluation"),
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),

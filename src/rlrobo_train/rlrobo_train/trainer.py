@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ class UpdateConfig:
     """Passes over an iteration's rollouts."""
     micro_batch: int = 64
     """Observations of one forward and backward pass: bounds memory, changes nothing else."""
+    target_kl: float = 0.0
+    """An update ends before a step on actions whose probabilities have moved by more than this from
+    those of the policy that acted (approximate KL divergence, mean over tokens, of ppo over
+    actions); 0: it takes all its steps."""
     max_grad_norm: float = 1.0
     """Gradients of a larger norm are scaled down to it."""
     weight_decay: float = 0.0
@@ -84,15 +89,17 @@ class Trainer(ABC):
         rng = np.random.default_rng((self.seed, self.policy.version))
         terms: list[tuple[LossTerms, int]] = []
         norms: list[float] = []
-        for _ in range(self.config.epochs):
-            for part in minibatches(learned, self.config.minibatch_size, rng, self.learners):
-                part_terms, norm = self._step(part, temperature, dump)
-                terms += part_terms
-                norms.append(norm)
+        size = self.config.minibatch_size
+        passes = (minibatches(learned, size, rng, self.learners) for _ in range(self.config.epochs))
+        for part in chain.from_iterable(passes):
+            part_terms, norm = self._step(part, temperature, dump)
+            terms += part_terms
+            if norm is None:
+                break
+            norms.append(norm)
         self.policy.version += 1
         taught = self.learners.joined([len(of_group) for of_group in weighed])
-        told = [(LossTerms(*(it.cpu() for it in term)), actions) for term, actions in terms]
-        return self._metrics(self.learners.joined(told), norms) | {
+        return self._metrics(self._everywhere(terms), norms) | {
             "groups/without_variance": float(sum(not decisions for decisions in taught)),
             "groups/decisions": float(sum(taught)),
         }
@@ -121,9 +128,10 @@ class Trainer(ABC):
 
     def _step(
         self, rows: list[Weighed], temperature: float, dump: Path
-    ) -> tuple[list[tuple[LossTerms, int]], float]:
+    ) -> tuple[list[tuple[LossTerms, int]], float | None]:
         """One AdamW step; rows are packed by how many actions share an observation. The loss
-        terms of each pass, with the number of actions that they are means over."""
+        terms of each pass, with the number of actions that they are means over, and the norm of
+        the gradient; None where no step was made, for the policy is `target_kl` away already."""
         self.optimizer.zero_grad(set_to_none=True)
         batches = pack(self.policy, rows, self.config.micro_batch)
         actions = sum(batch.advantage_NS.numel() for batch in batches)
@@ -136,6 +144,8 @@ class Trainer(ABC):
             terms.append((loss._replace(total=loss.total.detach()), actions))
             if not bool(torch.isfinite(loss.total)):
                 raise self._not_finite(batch, dump)
+        if self._is_far(terms):
+            return terms, None
         groups = self.optimizer.param_groups
         self.learners.sum_gradients([p for group in groups for p in group["params"]])
         norms = [
@@ -146,6 +156,16 @@ class Trainer(ABC):
             raise self._not_finite(batches[0], dump)
         self.optimizer.step()
         return terms, float(norms[0])
+
+    def _is_far(self, terms: list[tuple[LossTerms, int]]) -> bool:
+        """Of all learners, so that they agree."""
+        target = self.config.target_kl
+        return target > 0 and mean(self._everywhere(terms), "approx_kl") > target
+
+    def _everywhere(self, terms: list[tuple[LossTerms, int]]) -> list[tuple[LossTerms, int]]:
+        """The terms of all learners."""
+        told = [(LossTerms(*(it.cpu() for it in term)), actions) for term, actions in terms]
+        return self.learners.joined(told)
 
     def _inputs(self, batch: Batch) -> tuple[PromptInputs, torch.Tensor]:
         """The prompts, and which symbols the actions were, i64[N, S, T], for the model."""
@@ -218,6 +238,7 @@ class Trainer(ABC):
             "policy/ratio_max": max((float(t.ratio_max) for t, _ in terms), default=1.0),
             "policy/ratio_first": float(terms[0][0].ratio_max) if terms else 1.0,
             "optim/lr": self.config.learning_rate,
+            "optim/steps": float(len(norms)),
             "optim/grad_norm": float(np.mean(norms)) if norms else 0.0,
         }
 
