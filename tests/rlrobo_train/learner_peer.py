@@ -19,7 +19,8 @@ from rlrobo_train.learners import Learners, learners
 from rlrobo_train.ppo import PpoConfig, PpoTrainer
 
 TASK = Reach(max_steps=4)
-STEPS = {"minibatch_size": 14, "micro_batch": 5, "epochs": 2, "kl_coef": 0.01}
+STEPS = {"minibatch_size": 14, "micro_batch": 5, "epochs": 2, "kl_coef": 0.01, "target_kl": 0.4}
+"""With the bound ppo ends its second update after two of six steps, grpo makes all six."""
 
 
 def updates(

@@ -87,6 +87,7 @@ def test_two_learners_make_the_update_of_one_process(folder: Path) -> None:
             torch.testing.assert_close(found[name], weight, atol=1e-5, rtol=0.0)
         moved = max(float((w - before[n]).abs().max()) for n, w in weights.items() if n in before)
         assert moved > 2e-4  # twenty times what they may differ by
+        assert (stats["optim/steps"] < 6) == (algorithm == "ppo")
         assert said.keys() == stats.keys()
         for key, value in stats.items():
             # What lies on the edge of being clipped falls to either side by rounding.
