@@ -17,7 +17,9 @@ from franka_msgs.action import ErrorRecovery, Grasp, Move, PTPMotion
 from franka_msgs.msg import FrankaRobotState
 from geometry_msgs.msg import PoseStamped
 from graph_arms import Hands, until
-from rclpy.action import ActionServer
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.task import Future
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
@@ -43,6 +45,10 @@ class FrankaRos2(PlainNode):
         self.controllers = {"joint_state_broadcaster", "franka_robot_state_broadcaster"}
         self.target: np.ndarray | None = None
         self.asked: list[Any] = []
+        self.way_home: Future | None = None
+        """Where there is one the motion home goes on until it is done."""
+        self.deaf = False
+        """A cancellation is read only when the motion is over, as by franka_ros2 3.4.0."""
         self._state = self.create_publisher(
             FrankaRobotState, "franka_robot_state_broadcaster/robot_state", 1
         )
@@ -57,8 +63,9 @@ class FrankaRos2(PlainNode):
             ),
         ):
             self.create_service(kind, name, act)
+        group = ReentrantCallbackGroup()  # another node's than the controller manager
         self._actions = [
-            ActionServer(self, kind, name, act)
+            ActionServer(self, kind, name, act, cancel_callback=self._cancel, callback_group=group)
             for kind, name, act in (
                 (ErrorRecovery, "action_server/error_recovery", self._recover),
                 (PTPMotion, "action_server/ptp_motion", self._move),
@@ -117,8 +124,19 @@ class FrankaRos2(PlainNode):
         goal.succeed()
         return ErrorRecovery.Result()
 
-    def _move(self, goal: Any) -> Any:
+    async def _cancel(self, _goal: Any) -> CancelResponse:
+        assert self.way_home
+        if self.deaf:
+            await self.way_home
+        else:
+            self.way_home.set_result("cancelled")
+        return CancelResponse.ACCEPT
+
+    async def _move(self, goal: Any) -> Any:
         self.asked.append("home")
+        if self.way_home and await self.way_home:
+            goal.abort()
+            return PTPMotion.Result(error_message=self.way_home.result())
         self.arm._q = np.array(goal.request.goal_joint_configuration)
         self.arm._tool = kinematics.forward(self.arm._q)
         goal.succeed()
@@ -178,6 +196,33 @@ def test_an_fr3_arms_follows_faults_recovers_and_goes_home(graph) -> None:
     assert hands.call("home").success and franka.asked[-1] == "home"
     np.testing.assert_allclose(franka.arm.state().joints, kinematics.NEUTRAL)
     until(lambda: hands.call("arm").success)
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_stop_ends_the_way_home_or_tells_to_use_the_user_stop(graph, deaf: bool) -> None:
+    from rlrobo_robot.fr3.node import Fr3BridgeNode
+
+    franka = graph.add(FrankaRos2)
+    graph.add(Fr3BridgeNode)
+    safety, hands = add_safety(graph)
+    until(lambda: hands.call("arm").success)  # everybody has found each other
+    hands.call("disarm")
+    until(lambda: not franka.active)
+    franka.way_home, franka.deaf = Future(), deaf
+    start = franka.arm.state().joints.copy()
+    answers: list[Any] = []
+    homing = threading.Thread(target=lambda: answers.append(hands.call("home")))
+    homing.start()
+    until(lambda: "home" in franka.asked)
+    assert hands.call("stop").success
+    if deaf:
+        until(lambda: "press user stop" in safety.last_error)
+        franka.way_home.set_result("user stop")
+    until(lambda: answers)
+    homing.join()
+    assert not answers[0].success and franka.way_home.result() in answers[0].message
+    assert bool(safety.last_error) == deaf
+    np.testing.assert_array_equal(franka.arm.state().joints, start)
 
 
 def test_a_bridge_without_franka_ros2_refuses_to_arm(graph) -> None:

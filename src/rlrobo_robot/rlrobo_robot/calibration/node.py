@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
 
 from rlrobo_core.ros import QOS_LATCHED, PlainNode, declare_parameters, run_and_exit
 from rlrobo_robot.calibration.file import CameraPlace, read_calibration
@@ -25,15 +25,9 @@ class CalibrationNode(PlainNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("calibration", **kwargs)
         places = read_calibration(declare_parameters(self, CalibrationConfig).calibration)
-        self.transforms = [self._stamped(it) for it in places.values()]
         self.facts |= {name: f"{it.parent} to {it.child}" for name, it in places.items()}
-        try:
-            tf: Any = import_module("tf2_msgs.msg").TFMessage
-        except ModuleNotFoundError:  # PyPI has no wheel of it; nobody there could listen either
-            self.get_logger().warning("tf2_msgs is not installed: no transforms are published")
-            return
-        self._static = self.create_publisher(tf, "tf_static", QOS_LATCHED)
-        self._static.publish(tf(transforms=self.transforms))
+        self._static = self.create_publisher(TFMessage, "tf_static", QOS_LATCHED)
+        self._static.publish(TFMessage(transforms=[self._stamped(it) for it in places.values()]))
 
     def _stamped(self, place: CameraPlace) -> TransformStamped:
         (x, y, z), (qx, qy, qz, qw) = place.translation, place.rotation

@@ -59,7 +59,8 @@ class FrankaServices:
             node, ErrorRecovery, "action_server/error_recovery", callback_group=group
         )
         self._ptp = ActionClient(node, PTPMotion, "action_server/ptp_motion", callback_group=group)
-        self._moving: Any = None
+        self._goal: Any = None
+        """The future of an action's goal that is under way."""
 
     async def switch(self, activate: Sequence[str], deactivate: Sequence[str]) -> None:
         request = SwitchController.Request(
@@ -71,7 +72,8 @@ class FrankaServices:
         answer = await self._node.ask(self._switch, request)
         if not answer.ok:
             what = ", ".join([*activate, *deactivate])
-            raise Refused(f"the controller manager did not switch {what}: see its log")
+            why = getattr(answer, "message", "") or "see its log"  # since ros2_control 4.28
+            raise Refused(f"the controller manager did not switch {what}: {why}")
 
     async def activate_hardware(self, name: str) -> None:
         state = State(id=State.PRIMARY_STATE_ACTIVE, label="active")
@@ -93,22 +95,32 @@ class FrankaServices:
         )
         await self._do(self._ptp, goal, WAY_HOME)
 
-    def stop_moving(self) -> None:
-        """Cancel a motion that is under way."""
-        if self._moving:
-            self._moving.cancel_goal_async()
+    async def stop_moving(self) -> bool:
+        """Cancel what is under way; False where nobody says that it ends. franka_ros2 3.4.0 reads
+        a cancellation only when the motion is over, since its action server blocks."""
+        if self._goal is None:
+            return True
+        goal = await self._goal  # it may not be accepted yet; None: nobody answered
+        if goal is None or not goal.accepted:
+            return goal is not None
+        try:
+            answer = await self._node.within(goal.cancel_goal_async(), PATIENCE, "franka_ros2")
+        except Refused:
+            return False
+        return bool(answer.goals_canceling) or answer.return_code == answer.ERROR_GOAL_TERMINATED
 
     async def _do(self, client: ActionClient, goal: Any, patience: float) -> None:
         name = client._action_name
         if not client.server_is_ready():
             raise Refused(f"nobody serves {name}: is franka_ros2 running, and in this namespace?")
-        self._moving = await self._node.within(client.send_goal_async(goal), PATIENCE, name)
+        self._goal = client.send_goal_async(goal)
         try:
-            if not self._moving.accepted:
+            accepted = await self._node.within(self._goal, PATIENCE, name)
+            if not accepted.accepted:
                 raise Refused(f"{name} refused the goal: see franka_ros2's log")
-            result = await self._node.within(self._moving.get_result_async(), patience, name)
+            result = await self._node.within(accepted.get_result_async(), patience, name)
         finally:
-            self._moving = None
+            self._goal = None
         if result.status != 4:  # action_msgs/GoalStatus.STATUS_SUCCEEDED
             why = getattr(result.result, "error_message", "") or "see franka_ros2's log"
             raise Refused(f"{name} did not succeed: {why}")
@@ -203,10 +215,15 @@ class Fr3BridgeNode(PlainNode):
             self._move.send_goal_async(Move.Goal(width=width, speed=speed))
 
     async def _set_active(self, request: Any, response: Any) -> Any:
-        if not request.data:
-            self._franka.stop_moving()
-        act = self.bridge.activate if request.data else self.bridge.deactivate
+        act = self.bridge.activate if request.data else self._deactivate
         return await self._serve(act)(request, response)
+
+    async def _deactivate(self) -> None:
+        """A motion first: while there is one no controller is active."""
+        ends = await self._franka.stop_moving()
+        await self.bridge.deactivate()
+        if not ends:
+            raise Refused("the arm may still move, for its driver ends no motion: press user stop")
 
     def _serve(self, act: Callable[[], Awaitable[None]]) -> Callable[[Any, Any], Awaitable[Any]]:
         async def answer(_request: Any, response: Any) -> Any:
