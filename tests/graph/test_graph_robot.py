@@ -36,10 +36,12 @@ class Watcher(Operator):
         self.states: list[str] = []
         self.told: list[np.ndarray] = []
         self.asked: list[PoseStamped] = []
+        self.instructions: list[str] = []
         for msg_type, topic, note, qos in (
             (String, "safety/state", lambda m: self.states.append(m.data), QOS_LATCHED),
             (PoseStamped, "controller/target_pose", self._note, 1000),
             (PoseStamped, "target_pose", self.asked.append, QOS_COMMAND),
+            (String, "instruction", lambda m: self.instructions.append(m.data), QOS_LATCHED),
         ):
             self.create_subscription(msg_type, topic, self._noting(note), qos)
 
@@ -177,6 +179,9 @@ def test_the_launched_graph_arms_follows_and_holds_when_the_targets_are_cut(grap
             watcher.wait_for_state("DISARMED")
             arm(watcher)
             assert not watcher.asked
+            # The node that owns the instruction says at its start that there is none: until then
+            # another's would be taken back.
+            watcher.wait_for(lambda: watcher.instructions)
             instruction = watcher.create_publisher(String, "instruction", QOS_LATCHED)
             instruction.publish(String(data="reach the green ball"))
             watcher.wait_for_state("ARMED")
