@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from scripted import random_actions
 
-from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import Reach
-from rlrobo_core.types import ActionBatch, Form, ObservationBatch, RolloutRequest
+from rlrobo_core.types import Form, ObservationBatch, RolloutRequest
 from rlrobo_sim.engines import RolloutEngines
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
@@ -38,25 +39,7 @@ def request(form: Form, branch_steps: int) -> RolloutRequest:
     )
 
 
-def answer(batch: ObservationBatch) -> ActionBatch:
-    """Random actions, each a function of its ids; of a probe all the same until they part."""
-    obs = batch.observations
-    group_M, step_M = obs.group_N[obs.row_M], obs.step_N[obs.row_M]
-    ids = np.stack([group_M, obs.rollout_M, step_M], -1)
-    alike_M = [s < batch.request.first_parting(g) for g, _, s in ids.tolist()]
-    ids[alike_M, 1] = 0
-    action_M3 = np.array([np.random.default_rng(it).uniform(-0.7, 0.7, 3) for it in ids.tolist()])
-    return ActionBatch(
-        sequence=0,
-        request_id=batch.request.request_id,
-        policy_version=0,
-        group_M=group_M,
-        rollout_M=obs.rollout_M,
-        step_M=step_M,
-        token_MT=np.zeros((len(group_M), 3), np.int32),
-        logprob_MT=np.zeros((len(group_M), 3), np.float32),
-        target_M=end_effector_target(TASK, obs.ee_pose_N[obs.row_M], action_M3.reshape(-1, 3)),
-    )
+answer = partial(random_actions, TASK, reach=0.7)
 
 
 def serve(

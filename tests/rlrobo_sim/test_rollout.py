@@ -6,13 +6,14 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from scripted import random_actions
 
-from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import Reach
-from rlrobo_core.types import FILMED, ActionBatch, Form, ObservationBatch, RolloutRequest
+from rlrobo_core.types import FILMED, Form, ObservationBatch, RolloutRequest
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 
@@ -52,23 +53,7 @@ def request(
     return replace(served, **changes)
 
 
-def answer(batch: ObservationBatch, policy_version: int = 2) -> ActionBatch:
-    """Random actions, each a function of its ids."""
-    asked = batch.observations
-    group_M, step_M = asked.group_N[asked.row_M], asked.step_N[asked.row_M]
-    ids = zip(group_M.tolist(), asked.rollout_M.tolist(), step_M.tolist(), strict=True)
-    action_M3 = np.array([np.random.default_rng(i).uniform(-1, 1, 3) for i in ids]).reshape(-1, 3)
-    return ActionBatch(
-        sequence=batch.sequence,
-        request_id=batch.request.request_id,
-        policy_version=policy_version,
-        group_M=group_M,
-        rollout_M=asked.rollout_M,
-        step_M=step_M,
-        token_MT=np.zeros((len(group_M), 3), dtype=np.int32),
-        logprob_MT=np.zeros((len(group_M), 3), dtype=np.float32),
-        target_M=end_effector_target(TASK, asked.ee_pose_N[asked.row_M], action_M3),
-    )
+answer = partial(random_actions, TASK, policy_version=2)
 
 
 def serve(engine: RolloutEngine, asked: RolloutRequest) -> list[ObservationBatch]:

@@ -6,13 +6,14 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from scripted import random_actions
 
-from rlrobo_core.codec import end_effector_target
 from rlrobo_core.task_set import make_tasks
-from rlrobo_core.types import NO_ACTION, ActionBatch, Form, ObservationBatch, RolloutRequest
+from rlrobo_core.types import NO_ACTION, Form, ObservationBatch, RolloutRequest
 from rlrobo_sim.engines import RolloutEngines
 from rlrobo_sim.workers import Recipe, Workers
 from rlrobo_sim.workers.pool import SimulationLost
@@ -35,23 +36,8 @@ def request(request_id: int = 7, form: Form = "episode") -> RolloutRequest:
     return RolloutRequest(request_id, 0, "train", form, "reach", 11, GROUPS, 1, 0, 1.0)
 
 
-def answer(batch: ObservationBatch) -> ActionBatch:
-    """Small motions, each a function of its ids, so that episodes last."""
-    obs = batch.observations
-    group_M, step_M = obs.group_N[obs.row_M], obs.step_N[obs.row_M]
-    ids = zip(group_M.tolist(), step_M.tolist(), strict=True)
-    action_M3 = np.array([np.random.default_rng(i).uniform(-0.2, 0.2, 3) for i in ids])
-    return ActionBatch(
-        sequence=batch.sequence,
-        request_id=batch.request.request_id,
-        policy_version=0,
-        group_M=group_M,
-        rollout_M=obs.rollout_M,
-        step_M=step_M,
-        token_MT=np.zeros((len(group_M), 3), np.int32),
-        logprob_MT=np.zeros((len(group_M), 3), np.float32),
-        target_M=end_effector_target(TASK, obs.ee_pose_N[obs.row_M], action_M3.reshape(-1, 3)),
-    )
+answer = partial(random_actions, TASK, reach=0.2)
+"""Small motions, so that episodes last."""
 
 
 Outcome = tuple[bytes, bool]

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from scripted import random_actions
 
-from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import Reach
 from rlrobo_core.types import ActionBatch, Form, ObservationBatch, RolloutRequest, ScoreBatch
 from rlrobo_policy.policy import load_policy, shipped_checkpoint
@@ -46,24 +47,8 @@ def simulator() -> Iterator[MujocoSimulator]:
     simulator.close()
 
 
-def answer(batch: ObservationBatch) -> ActionBatch:
-    """Actions that are functions of their ids: some episodes succeed, most last."""
-    obs = batch.observations
-    group_M, step_M = obs.group_N[obs.row_M], obs.step_N[obs.row_M]
-    ids = np.stack([group_M, obs.rollout_M, step_M], -1)
-    ids[[s < batch.request.first_parting(g) for g, _, s in ids.tolist()], 1] = 0
-    action_M3 = np.array([np.random.default_rng(it).uniform(-0.6, 0.6, 3) for it in ids.tolist()])
-    return ActionBatch(
-        sequence=0,
-        request_id=batch.request.request_id,
-        policy_version=0,
-        group_M=group_M,
-        rollout_M=obs.rollout_M,
-        step_M=step_M,
-        token_MT=np.zeros((len(group_M), 3), np.int32),
-        logprob_MT=np.zeros((len(group_M), 3), np.float32),
-        target_M=end_effector_target(TASK, obs.ee_pose_N[obs.row_M], action_M3.reshape(-1, 3)),
-    )
+answer = partial(random_actions, TASK, reach=0.6)
+"""Some episodes succeed, most last."""
 
 
 def converse(

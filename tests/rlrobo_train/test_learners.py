@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 import torch
 from learner_peer import TASK, updates
+from played import played
 
 from rlrobo_core.types import RolloutRequest
 from rlrobo_policy.policy import load_policy, shipped_checkpoint
 from rlrobo_sim.mujoco import MujocoSimulator
-from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import make_conductor
 from rlrobo_train.batches import Weighed, minibatches, units
-from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.checkpoint import latest_checkpoint
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.groups import RolloutGroup
@@ -51,18 +50,9 @@ def rollouts(groups: int, members: int) -> list[RolloutGroup]:
     request = RolloutRequest(1, 0, "train", "episode", TASK.name, 0, ids, members, 0, 1.0)
     simulator = MujocoSimulator(TASK, groups * members, 112, num_render_workers=0, num_threads=1)
     try:
-        engine, buffer = RolloutEngine(simulator, TASK, members), RolloutBuffer(request)
-        batch = engine.start(request)
-        while not batch.last:
-            actions = policy.act(batch)
-            buffer.add_observations(batch)
-            buffer.add_actions(actions)
-            batch = engine.act(actions)
-            assert batch is not None
-        buffer.add_observations(batch)
+        return played(policy, simulator, TASK, request).groups()
     finally:
         simulator.close()
-    return buffer.groups()
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from played import played
 
 from rlrobo_core.tasks import Reach
 from rlrobo_core.types import Form, RolloutRequest
 from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
-from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.grpo import GrpoConfig, GrpoTrainer
 from rlrobo_train.trainer import UpdateStats
@@ -59,17 +59,7 @@ def simulator(seeing: Seeing) -> Iterator[MujocoSimulator]:
 
 def rollouts(policy: VlmPolicy, simulator: MujocoSimulator, form: Form) -> list[RolloutGroup]:
     request = RolloutRequest(1, 0, "train", form, TASK.name, 0, (0, 1), G, 0, 1.0)
-    engine, buffer = RolloutEngine(simulator, TASK, G), RolloutBuffer(request)
-    batch = engine.start(request)
-    while not batch.last:
-        actions = policy.act(batch)
-        buffer.add_observations(batch)
-        buffer.add_actions(actions)
-        following = engine.act(actions)
-        assert following is not None
-        batch = following
-    buffer.add_observations(batch)
-    return buffer.groups()
+    return played(policy, simulator, TASK, request).groups()
 
 
 def update(policy: VlmPolicy, groups: list[RolloutGroup], dump: Path) -> UpdateStats:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from played import played
 from safetensors.torch import load_file
 
 from rlrobo_core.tasks import Reach, make_task
@@ -20,7 +21,6 @@ from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.assemble import check, make_conductor
-from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.local import run_local
@@ -53,17 +53,7 @@ def make_policy() -> VlmPolicy:
 def rollouts(policy: VlmPolicy, simulator: MujocoSimulator) -> list[RolloutGroup]:
     groups = tuple(range(EPISODES))
     request = RolloutRequest(1, 0, "train", "episode", TASK.name, 0, groups, 1, 0, 1.0)
-    engine, buffer = RolloutEngine(simulator, TASK, 1), RolloutBuffer(request)
-    batch = engine.start(request)
-    while not batch.last:
-        actions = policy.act(batch)
-        buffer.add_observations(batch)
-        buffer.add_actions(actions)
-        following = engine.act(actions)
-        assert following is not None
-        batch = following
-    buffer.add_observations(batch)
-    return buffer.groups()
+    return played(policy, simulator, TASK, request).groups()
 
 
 def make_trainer(policy: VlmPolicy, **options: object) -> PpoTrainer:

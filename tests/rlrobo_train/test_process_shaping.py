@@ -4,11 +4,12 @@ gain by. Scores are paired with their rollouts by id."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
+from scripted import random_actions
 
-from rlrobo_core.codec import end_effector_target
 from rlrobo_core.tasks import Reach
 from rlrobo_core.types import ActionBatch, Form, ObservationBatch, RolloutRequest, ScoreBatch
 from rlrobo_sim.mujoco import MujocoSimulator
@@ -117,22 +118,7 @@ def simulator() -> Iterator[MujocoSimulator]:
     simulator.close()
 
 
-def answer(batch: ObservationBatch) -> ActionBatch:
-    obs = batch.observations
-    group_M, step_M = obs.group_N[obs.row_M], obs.step_N[obs.row_M]
-    ids = zip(group_M.tolist(), obs.rollout_M.tolist(), step_M.tolist(), strict=True)
-    action_M3 = np.array([np.random.default_rng(it).uniform(-1, 1, 3) for it in ids])
-    return ActionBatch(
-        sequence=0,
-        request_id=batch.request.request_id,
-        policy_version=0,
-        group_M=group_M,
-        rollout_M=obs.rollout_M,
-        step_M=step_M,
-        token_MT=np.zeros((len(group_M), 3), np.int32),
-        logprob_MT=np.zeros((len(group_M), 3), np.float32),
-        target_M=end_effector_target(TASK, obs.ee_pose_N[obs.row_M], action_M3.reshape(-1, 3)),
-    )
+answer = partial(random_actions, TASK)
 
 
 def score_of(group: int, rollout: int, step: int) -> float:

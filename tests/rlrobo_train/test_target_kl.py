@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from played import played
 
 from rlrobo_core.tasks import Reach
 from rlrobo_core.types import RolloutRequest
 from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_sim.mujoco import MujocoSimulator
-from rlrobo_sim.rollout import RolloutEngine
-from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.grpo import GrpoConfig, GrpoTrainer
 
@@ -31,19 +30,9 @@ def fresh_policy() -> VlmPolicy:
 
 @pytest.fixture(scope="module")
 def groups() -> list[RolloutGroup]:
-    policy, buffer = fresh_policy(), RolloutBuffer(REQUEST)
     simulator = MujocoSimulator(TASK, num_worlds=2 * G, image_size=56)
-    engine = RolloutEngine(simulator, TASK, G)
-    batch = engine.start(REQUEST)
-    while not batch.last:
-        actions = policy.act(batch)
-        buffer.add_observations(batch)
-        buffer.add_actions(actions)
-        following = engine.act(actions)
-        assert following is not None
-        batch = following
+    buffer = played(fresh_policy(), simulator, TASK, REQUEST)
     simulator.close()
-    buffer.add_observations(batch)
     assert buffer.complete
     return buffer.groups()
 
