@@ -276,7 +276,8 @@ class Conductor:
             yield self._ask_rollouts()
         began = time.monotonic()
         rewarded, told = self._rewarded(buffer, groups)
-        stats = self.trainer.update(rewarded, request.temperature, dump=self.run.path)
+        remaining = max(0.0, 1.0 - self._share_spent(self.iteration))
+        stats = self.trainer.update(rewarded, request.temperature, self.run.path, remaining)
         self.iteration = following
         yield self._publish_policy()
         seconds["time/update"] = time.monotonic() - began
@@ -366,10 +367,15 @@ class Conductor:
 
     def _spent(self, iteration: int) -> bool:
         """Whether the budget is spent after so many updates."""
+        return self._share_spent(iteration) >= 1.0
+
+    def _share_spent(self, iteration: int) -> float:
+        """The part of the budget that is spent after so many updates, by the first learner's
+        clock; above 1 where it is overdrawn."""
         c = self.config
-        by_count = bool(c.iterations) and iteration >= c.iterations
-        by_time = bool(c.minutes) and self.run.wall_s >= 60.0 * c.minutes
-        return by_count or self.learners.first(by_time)
+        by_count = iteration / c.iterations if c.iterations else 0.0
+        by_time = self.run.wall_s / (60.0 * c.minutes) if c.minutes else 0.0
+        return max(by_count, self.learners.first(by_time))
 
     def _rollout_metrics(
         self, buffer: RolloutBuffer, groups: list[RolloutGroup]

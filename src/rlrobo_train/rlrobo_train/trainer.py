@@ -35,7 +35,9 @@ class UpdateConfig:
     """How a policy is updated, whatever the algorithm."""
 
     learning_rate: float = 2e-4
-    """Of AdamW, constant."""
+    """Of AdamW."""
+    anneal_lr: bool = False
+    """It falls linearly to 0 over the run's budget; else it is constant."""
     clip_low: float = 0.2
     clip_high: float = 0.28
     """Bounds of the probability ratio, 1 - clip_low to 1 + clip_high (DAPO)."""
@@ -76,14 +78,21 @@ class Trainer(ABC):
         self.optimizer = torch.optim.AdamW(
             self._parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        self._initial_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self.learners = ALONE
         """Who else makes the same updates (`learners.py`)."""
         self.reference = trained_weights(policy) if config.kl_coef else None
         """What trains (of an adapter: it alone) as it was when the run began, at kl_coef > 0."""
 
-    def update(self, groups: list[RolloutGroup], temperature: float, dump: Path) -> UpdateStats:
+    def update(
+        self, groups: list[RolloutGroup], temperature: float, dump: Path, remaining: float = 1.0
+    ) -> UpdateStats:
         """One iteration on whole groups; the policy's version goes up by one even where no group
-        has anything to teach. NotFinite, after saving the batch into `dump`, on NaN."""
+        has anything to teach. NotFinite, after saving the batch into `dump`, on NaN. `remaining`:
+        the part of the run's budget that is left, which scales the rate at `anneal_lr`."""
+        scale = remaining if self.config.anneal_lr else 1.0
+        for group, initial_lr in zip(self.optimizer.param_groups, self._initial_lrs, strict=True):
+            group["lr"] = initial_lr * scale
         weighed = self._weigh(groups)
         learned = units(weighed, self.policy.spec.history)
         rng = np.random.default_rng((self.seed, self.policy.version))
@@ -237,7 +246,7 @@ class Trainer(ABC):
             "policy/clip_fraction": mean(terms, "clip_fraction"),
             "policy/ratio_max": max((float(t.ratio_max) for t, _ in terms), default=1.0),
             "policy/ratio_first": float(terms[0][0].ratio_max) if terms else 1.0,
-            "optim/lr": self.config.learning_rate,
+            "optim/lr": self.optimizer.param_groups[0]["lr"],
             "optim/steps": float(len(norms)),
             "optim/grad_norm": float(np.mean(norms)) if norms else 0.0,
         }
