@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 
 from rlrobo_train.process_reward.auc import auc, auc_within, redrawn
 from rlrobo_train.process_reward.labels import (
-    NO,
-    UNKNOWN,
-    YES,
     LabelConfig,
-    label,
+    keyframes,
+    progress,
     segments,
     speeds,
 )
@@ -31,30 +29,43 @@ def positions(*ways_cm: float) -> np.ndarray:
     return np.stack([x_L, 0 * x_L, 0 * x_L], axis=-1)
 
 
-def test_steps_that_lead_to_a_keyframe_are_positive() -> None:
+def told(position_L3: np.ndarray, width_L: np.ndarray, success: bool, **options) -> np.ndarray:
+    config = LabelConfig(gripping=0.05, far=0.5, **options)
+    return progress(position_L3, width_L, success, HZ, config)
+
+
+def test_progress_is_the_way_that_is_left_over_the_keyframes() -> None:
     """It comes near, stands still, drifts off, grips; then it carries until it has succeeded."""
-    position_L3 = positions(5, 5, 0.1, 3, 3, 5, 5)
+    position_L3 = positions(5, 5, 0, 3, 3, 5, 5)
     width_L = np.array([OPEN] * 5 + [GRIPPED] * 3)
-    got = label(position_L3, width_L, True, HZ, LabelConfig())
-    assert got.tolist() == [YES, YES, YES, UNKNOWN, UNKNOWN, YES, YES, YES]
+    # Keyframes: step 2, where it stands still, at 10 cm, and the end, at 26; and one change of the
+    # gripper, until the keyframe before it is behind.
+    way_cm = [10 + 16 + 5, 5 + 16 + 5, 16 + 5, 16, 13, 10, 5, 0]
+    np.testing.assert_allclose(told(position_L3, width_L, True), 1 - np.array(way_cm) / 50)
+
+
+def test_a_detour_before_a_keyframe_is_no_progress() -> None:
+    there_and_back = told(positions(5, 5, -5, 5), np.full(5, OPEN), True)
+    np.testing.assert_allclose(there_and_back, 1 - np.array([10, 5, 0, 5, 0]) / 50)
+
+
+def test_further_than_far_is_none() -> None:
+    np.testing.assert_allclose(told(positions(30, 30, 30), np.full(4, OPEN), True), [0, 0, 0.4, 1])
 
 
 def test_a_segment_without_standstill_has_its_slowest_step_for_a_keyframe() -> None:
-    position_L3 = positions(5, 4, 2, 3, 5)
-    width_L = np.array([OPEN] * 4 + [GRIPPED] * 2)
-    got = label(position_L3, width_L, True, HZ, LabelConfig(still=0.1))
-    assert got.tolist() == [YES, YES, YES, UNKNOWN, YES, YES]
-    got = label(position_L3, width_L, True, HZ, LabelConfig(still=0.35))
-    assert got.tolist() == [YES] * 6
+    speed_L = speeds(positions(5, 4, 2, 3, 5), HZ)
+    bounds = segments(np.array([OPEN] * 4 + [GRIPPED] * 2), 0.02)
+    assert keyframes(bounds, speed_L, still=0.1) == [2, 5]
+    assert keyframes(bounds, speed_L, still=0.35) == [3, 5]
 
 
-def test_of_a_failure_the_last_segment_is_negative_and_the_rest_unknown() -> None:
+def test_of_a_failure_the_last_segment_is_no_progress_and_the_rest_unknown() -> None:
     position_L3 = positions(5, 5, 0.1, 5, 5)
     width_L = np.array([OPEN] * 3 + [GRIPPED] * 3)
-    got = label(position_L3, width_L, False, HZ, LabelConfig())
-    assert got.tolist() == [UNKNOWN] * 3 + [NO] * 3
-    got = label(position_L3, np.full(6, OPEN), False, HZ, LabelConfig())
-    assert got.tolist() == [NO] * 6
+    np.testing.assert_array_equal(told(position_L3, width_L, False), [np.nan] * 3 + [0] * 3)
+    np.testing.assert_array_equal(told(position_L3, np.full(6, OPEN), False), [0] * 6)
+    assert np.isnan(told(position_L3, width_L, False, failures=False)).all()
 
 
 def test_a_gripper_that_goes_on_closing_cuts_once_and_its_noise_never() -> None:

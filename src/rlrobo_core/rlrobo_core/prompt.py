@@ -60,3 +60,8 @@ def held_question(thing: str) -> str:
 def left_question(one: str, other: str) -> str:
     """The answer is one of `YES_NO`: whether the one lies further left (larger y)."""
     return f"is the {one} left of the {other} ?"
+
+
+def progress_question(instruction: str) -> str:
+    """The answer is a digit: 0 where what is asked for has not come nearer, 9 where it is done."""
+    return f"{instruction}. how far is it ?"

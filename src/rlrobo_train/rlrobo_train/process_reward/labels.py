@@ -2,12 +2,16 @@
 
 VLA-RL labels trajectories by two things that every robot measures (arXiv 2505.18719): segments are
 cut where the gripper's openness changes, keyframes are where the end effector nearly stands still,
-and a step that leads to a keyframe has made progress. So here
+and what leads to a keyframe is progress. So here the keyframes of a trajectory that succeeded are
+its milestones (its end is one too, for a simulation ends an episode that moves on as it succeeds),
+and how far a step has come is told by the way that is left over them:
 
-    succeeded   the steps of a segment up to its last keyframe: yes; after it: not labelled. The
-                end is a keyframe too, for a simulation ends an episode that moves on as it succeeds
-    failed      the steps of the last segment, which led nowhere: no; before it: not labelled, for
-                a gripper that changed did reach something, and nobody knows what
+    way(t) = |x_t - k_1| + |k_1 - k_2| + … + |k_n-1 - k_n| + (n - 1) * gripping
+    progress(t) = 1 - way(t) / far
+
+in which k_1 … k_n are the places of the keyframes still ahead. Of a trajectory that failed the last
+segment led nowhere, its progress is 0; before it a gripper that changed did reach something, and
+nobody knows what: not labelled.
 
 Shape legend: L steps of a trajectory.
 """
@@ -19,9 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-YES, NO, UNKNOWN = 1, 0, -1
-"""A step's label."""
-
 
 @dataclass(frozen=True, slots=True)
 class LabelConfig:
@@ -31,27 +32,44 @@ class LabelConfig:
     still: float = 0.1
     """Speed of the end effector below which it nearly stands still [m/s]. A segment in which it
     never is that slow has its slowest step for a keyframe."""
+    gripping: float = 0.05
+    """Way that a change of the gripper counts for [m], so that it is progress too."""
+    far: float = 0.5
+    """Way to go at which progress is 0 [m]."""
+    failures: bool = True
+    """Whether trajectories that failed are learned from; else they only show how well it tells."""
 
 
-def label(
+def progress(
     position_L3: NDArray[np.floating],
     width_L: NDArray[np.floating],
     success: bool,
     control_hz: float,
     config: LabelConfig,
-) -> NDArray[np.int8]:
-    """i8[L], YES, NO or UNKNOWN. `position_L3`: of the end effector [m]; `width_L`: of the gripper
-    [m]; `control_hz`: steps a second."""
-    label_L = np.full(len(width_L), UNKNOWN, np.int8)
+) -> NDArray[np.float64]:
+    """f64[L] in [0, 1], NaN where it is not known. `position_L3`: of the end effector [m];
+    `width_L`: of the gripper [m]; `control_hz`: steps a second."""
     bounds = segments(width_L, config.openness)
-    if not success:
-        label_L[slice(*bounds[-1])] = NO
-        return label_L
-    speed_L = speeds(position_L3, control_hz)
-    for begin, end in bounds[:-1]:
-        label_L[begin : begin + last_keyframe(speed_L[begin:end], config.still) + 1] = YES
-    label_L[slice(*bounds[-1])] = YES
-    return label_L
+    if success:
+        ahead = keyframes(bounds, speeds(position_L3, control_hz), config.still)
+        way_L = ways_to_go(position_L3, ahead, config.gripping)
+        return np.clip(1.0 - way_L / config.far, 0.0, 1.0)
+    progress_L = np.full(len(width_L), np.nan)
+    if config.failures:
+        progress_L[slice(*bounds[-1])] = 0.0
+    return progress_L
+
+
+def ways_to_go(
+    position_L3: NDArray[np.floating], keyframe: list[int], gripping: float
+) -> NDArray[np.float64]:
+    """f64[L] [m], from each step over the keyframes that are ahead of it, or that it is."""
+    way_L = np.zeros(len(position_L3))
+    for step, position in enumerate(position_L3):
+        stops = position_L3[[k for k in keyframe if k >= step]]
+        legs = np.diff(stops, axis=0, prepend=position[None])
+        way_L[step] = np.linalg.norm(legs, axis=-1).sum() + gripping * (len(stops) - 1)
+    return way_L
 
 
 def segments(width_L: NDArray[np.floating], openness: float) -> list[tuple[int, int]]:
@@ -74,7 +92,15 @@ def speeds(position_L3: NDArray[np.floating], control_hz: float) -> NDArray[np.f
     return np.append(way_L, way_L[-1:] if len(way_L) else 0.0)
 
 
-def last_keyframe(speed_L: NDArray[np.floating], still: float) -> int:
-    """The last step of a segment that is slower than `still`, else the slowest."""
+def keyframes(
+    bounds: list[tuple[int, int]], speed_L: NDArray[np.floating], still: float
+) -> list[int]:
+    """One a segment: its last step that is slower than `still`, else its slowest; of the last
+    segment the end."""
+    inner = [begin + _last_keyframe(speed_L[begin:end], still) for begin, end in bounds[:-1]]
+    return [*inner, bounds[-1][1] - 1]
+
+
+def _last_keyframe(speed_L: NDArray[np.floating], still: float) -> int:
     slow = np.flatnonzero(speed_L < still)
     return int(slow[-1] if len(slow) else speed_L.argmin())

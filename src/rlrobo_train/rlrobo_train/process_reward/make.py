@@ -1,9 +1,12 @@
-"""Makes a process reward model: trajectories, pseudo labels, a head, and how well it tells.
+"""Makes a process reward model: trajectories, pseudo labels, fine-tuning, and how well it tells.
 
     ./rlrobo run rlrobo_train process_reward --task pick_and_place --out DIRECTORY
 
-watches the policy's own rollouts, which give both kinds, and learns a head on its weights, which
-can see. It is judged on rollouts of held-out seeds that neither it nor the policy has learned from.
+watches the policy's own rollouts and a scripted expert's, and fine-tunes a copy of the policy to
+say how far each of their images has come. It is judged on the policy's rollouts of held-out seeds
+that neither it nor the policy has learned from.
+
+Shape legend: L steps of a trajectory, K frames of all.
 """
 
 from __future__ import annotations
@@ -16,10 +19,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 import tyro
 from numpy.typing import NDArray
 
+from rlrobo_core.codec import Bins
 from rlrobo_core.errors import spoken
 from rlrobo_core.task_set import AUTO, Senses, Told, make_tasks, senses_for, widest_task
 from rlrobo_core.tasks import Task
@@ -27,8 +30,8 @@ from rlrobo_core.types import HELD_OUT
 from rlrobo_policy.policy import VlmPolicy, default_start, load_policy
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_train.process_reward.auc import auc, auc_within, redrawn
-from rlrobo_train.process_reward.labels import NO, UNKNOWN, YES, LabelConfig, label
-from rlrobo_train.process_reward.model import Card, ProcessReward, backbone_of, earlier, numbers
+from rlrobo_train.process_reward.labels import LabelConfig, progress
+from rlrobo_train.process_reward.model import DIGITS, Card, ProcessReward, backbone_of
 from rlrobo_train.process_reward.watched import (
     Watched,
     of_bags,
@@ -36,6 +39,8 @@ from rlrobo_train.process_reward.watched import (
     of_expert,
     of_policy,
 )
+from rlrobo_train.supervised import Lesson, LessonConfig, teach
+from rlrobo_train.warm_start import Reporter
 
 HELD_OUT_SEED = HELD_OUT + 2**20
 """Of the trajectories that the model is judged by; evaluations' are below."""
@@ -62,8 +67,8 @@ class ProcessRewardConfig:
     """Episodes of the policy, of each task."""
     temperature: float = 1.0
     """That its actions are sampled at."""
-    experts: int = 0
-    """Episodes of the scripted expert, of each task."""
+    experts: int = 400
+    """Episodes of the scripted expert, of each task; 0 for a task that has none."""
     noise: float = 0.3
     """Standard deviation of the noise on the expert's actions, in full steps."""
     rollouts_from: Path | None = None
@@ -73,23 +78,18 @@ class ProcessRewardConfig:
     held_out: int = 100
     """Episodes of the policy that the model is judged by, of each task."""
     labels: LabelConfig = field(default_factory=LabelConfig)
-    weight_decay: float = 0.03
-    """Of the head; chosen by five-fold cross-validation on 200 trajectories of Pick and Place, and
-    hardly matters from 0.01 to 0.1."""
+    learning: LessonConfig = field(
+        default_factory=lambda: LessonConfig(
+            steps=400, batch_size=48, learning_rate=5e-4, sigma=0.6
+        )
+    )
+    lora_rank: int = 0
+    """Fine-tune an adapter of this rank on a frozen model; 0: the whole model."""
 
     @property
     def senses(self) -> Senses:
         tasks = make_tasks(self.task, self.variant).values()
         return senses_for(tasks, self.cameras, self.proprioception)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Shown:
-    """A trajectory as the model sees it, and what it teaches."""
-
-    moment_LP: NDArray[np.float32]
-    label_L: NDArray[np.int8]
-    success: bool
 
 
 def make(config: ProcessRewardConfig) -> tuple[ProcessReward, Card]:
@@ -101,40 +101,19 @@ def make(config: ProcessRewardConfig) -> tuple[ProcessReward, Card]:
             "it shows, or leave demonstrations_from out"
         )
     model = ProcessReward(_load(config, tasks))
-    watched, held_out = {}, {}
+    lessons, held_out = [], {}
     for name, task in tasks.items():
-        for kept, trajectories in zip(
-            (watched, held_out), collect(config, model.policy, task), strict=True
-        ):
-            kept[name] = shown(model, task, trajectories, config.labels)
-    learn(model, watched, config.weight_decay)
-    measured = {name: measure(model, name, it) for name, it in held_out.items()}
+        watched, held_out[name] = collect(config, model.policy, task)
+        lessons.append(lesson(model, task, watched, config.labels))
+    learn(model, lessons, config)
+    measured = {
+        name: measure(model, task, held_out[name], config.labels) for name, task in tasks.items()
+    }
     return model, Card(tuple(tasks), backbone_of(model.policy), measured, asdict(config))
 
 
-def shown(
-    model: ProcessReward, task: Task, watched: Sequence[Watched], config: LabelConfig
-) -> list[Shown]:
-    return [
-        Shown(
-            model.moments(
-                it.image_LC, [it.instruction] * len(it), it.ee_pose_L, it.gripper_width_L
-            ),
-            label(it.ee_pose_L[:, :3], it.gripper_width_L, it.success, task.control_hz, config),
-            it.success,
-        )
-        for it in watched
-    ]
-
-
-def learn(
-    model: ProcessReward, shown_of: Mapping[str, Sequence[Shown]], weight_decay: float
-) -> None:
-    """Trains the head, from the trajectories of each task. What sees stays as it is: it has learned
-    from far more images than a few hundred trajectories hold, which it would learn by heart."""
-    began = time.monotonic()
-    model.head.learn([lesson(task, it) for task, it in shown_of.items()], weight_decay)
-    print(f"learned in {time.monotonic() - began:.1f} s", flush=True)
+def learn(model: ProcessReward, lessons: Sequence[Lesson], config: ProcessRewardConfig) -> None:
+    teach(model.policy.vlm, lessons, config.learning, config.seed, Reporter("learning"))
 
 
 def _load(config: ProcessRewardConfig, tasks: Mapping[str, Task]) -> VlmPolicy:
@@ -145,6 +124,7 @@ def _load(config: ProcessRewardConfig, tasks: Mapping[str, Task]) -> VlmPolicy:
         config.senses.cameras,
         config.image_size,
         config.seed,
+        lora_rank=config.lora_rank,
         proprioception=config.senses.proprioception,
         others=tasks.values(),
     )
@@ -178,81 +158,106 @@ def collect(
     return watched, held_out
 
 
-def lesson(task: str, shown: Sequence[Shown]) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the head reads of the steps with a label, and 1 for yes or 0 for no. ValueError where
-    there are no labels of one kind."""
-    succeeded = _succeeded(shown)
-    if not succeeded:
+def lesson(
+    model: ProcessReward, task: Task, watched: Sequence[Watched], config: LabelConfig
+) -> Lesson:
+    """How far it is, of each step of which that is known. ValueError where none succeeded."""
+    if not _succeeded(watched):
         raise ValueError(
-            f"none of the {len(shown)} trajectories of {task} succeeded, so there is nothing to "
-            "extract positive labels from: start from a better checkpoint (--model), or add the "
+            f"none of the {len(watched)} trajectories of {task.name} succeeded, so there is "
+            "nothing to extract labels from: start from a better checkpoint (--model), or add the "
             "expert's (--experts 50) or recorded ones (--demonstrations-from)"
         )
-    if succeeded == len(shown):
-        raise ValueError(
-            f"all of the {len(shown)} trajectories of {task} succeeded, so nothing shows what "
-            "failing looks like: watch more (--rollouts), at a higher --temperature"
-        )
-    label_M = np.concatenate([it.label_L for it in shown])
-    number_MF = torch.cat([numbers(it.moment_LP, earlier(it.moment_LP)) for it in shown])
-    known_M, yes_M = torch.from_numpy(label_M != UNKNOWN), torch.from_numpy(label_M == YES)
-    print(
-        f"{task}: {(label_M == YES).sum()} steps labelled positive, {(label_M == NO).sum()} "
-        f"negative, of {len(label_M)}",
-        flush=True,
-    )
-    return number_MF[known_M], yes_M[known_M].float()
-
-
-def measure(model: ProcessReward, task: str, shown: Sequence[Shown]) -> dict[str, Any]:
-    """How well it tells, with the 95% of a bootstrap that draws trajectories."""
-    score = [judged(model, it) for it in shown]
-    success_E = np.array([it.success for it in shown])
-    drawn = [
-        areas([score[e] for e in rows], [shown[e] for e in rows]) for rows in redrawn(success_E)
+    label = [labelled(task, it, config) for it in watched]
+    known = [np.flatnonzero(~np.isnan(label_L)) for label_L in label]
+    text = [
+        model.questions([it.instruction] * len(it), it.ee_pose_L, it.gripper_width_L)
+        for it in watched
     ]
+    answer_K = np.concatenate([label_L[rows] for label_L, rows in zip(label, known, strict=True)])
+    print(f"{task.name}: {len(answer_K)} of {sum(map(len, watched))} steps labelled", flush=True)
+    return Lesson(
+        image_KC=np.concatenate(
+            [it.image_LC[rows] for it, rows in zip(watched, known, strict=True)]
+        ),
+        text_KS=[(texts[row],) for texts, rows in zip(text, known, strict=True) for row in rows],
+        answer_KSD=answer_K[:, None, None].astype(np.float32),
+        codec=Bins(1, len(DIGITS), low=0.0, high=1.0),
+        token_V=model.digit_V.cpu(),
+    )
+
+
+def labelled(task: Task, it: Watched, config: LabelConfig) -> NDArray[np.float64]:
+    return progress(it.ee_pose_L[:, :3], it.gripper_width_L, it.success, task.control_hz, config)
+
+
+def measure(
+    model: ProcessReward, task: Task, held_out: Sequence[Watched], config: LabelConfig
+) -> dict[str, Any]:
+    """How well it tells, with the 95% of a bootstrap that draws trajectories. A figure that needs
+    trajectories of both kinds is NaN where there is one kind."""
+    score = [judged(model, it) for it in held_out]
+    success_E = np.array([it.success for it in held_out])
+    drawn = [areas([score[e] for e in rows], success_E[rows]) for rows in redrawn(success_E)]
     measured: dict[str, Any] = {
-        "trajectories": len(shown),
+        "trajectories": len(held_out),
         "successful": int(success_E.sum()),
-        "steps": sum(int((it.label_L != UNKNOWN).sum()) for it in shown),
+        "explained": _explained(task, score, held_out, config),
     }
-    said = []
-    for name, area in areas(score, shown).items():
+    said = [f"explains {measured['explained']:.0%} of progress"]
+    for name, area in areas(score, success_E).items():
         low, high = np.quantile([it[name] for it in drawn], [0.025, 0.975]).tolist()
         measured |= {f"auc_{name}": area, f"auc_{name}_ci95": [low, high]}
-        said.append(f"{name.replace('_', ' ')} {area:.3f} [{low:.3f}, {high:.3f}]")
+        said.append(f"AUC of {name.replace('_', ' ')} {area:.3f} [{low:.3f}, {high:.3f}]")
     print(
-        f"{task}: AUC of {', '.join(said)}, on {len(shown)} held-out trajectories, "
+        f"{task.name}: {', '.join(said)}, on {len(held_out)} held-out trajectories, "
         f"{measured['successful']} of them successful",
         flush=True,
     )
     return measured
 
 
-def areas(score: Sequence[NDArray[np.float32]], shown: Sequence[Shown]) -> dict[str, float]:
-    """AUC of trajectories that succeed over those that fail, by the mean score of their steps; of
-    steps with a positive label over those with a negative; and, of steps that are equally old, of
+def areas(score: Sequence[NDArray[np.float32]], success_E: NDArray[np.bool_]) -> dict[str, float]:
+    """AUC of trajectories that succeed over those that fail, by how fast the score has risen from
+    their first to their last step: what makes progress; and, of steps that are equally old, of
     those whose trajectory will succeed over the others: what it knows that no clock does."""
-    success_E = np.array([it.success for it in shown])
-    score_M, label_M = np.concatenate(score), np.concatenate([it.label_L for it in shown])
-    known_M, length_E = label_M != UNKNOWN, [len(score_L) for score_L in score]
+    length_E = [len(score_L) for score_L in score]
     return {
-        "trajectories": auc(np.array([score_L.mean() for score_L in score]), success_E),
-        "steps": auc(score_M[known_M], label_M[known_M] == YES),
+        "trajectories": auc(
+            np.array([(score_L[-1] - score_L[0]) / len(score_L) for score_L in score]), success_E
+        ),
         "equally_old_steps": auc_within(
-            score_M,
+            np.concatenate(score),
             np.repeat(success_E, length_E),
             np.concatenate([np.arange(length) for length in length_E]),
         ),
     }
 
 
-def judged(model: ProcessReward, it: Shown) -> NDArray[np.float32]:
+def _explained(
+    task: Task,
+    score: Sequence[NDArray[np.float32]],
+    held_out: Sequence[Watched],
+    config: LabelConfig,
+) -> float:
+    """The part of the progress' variance, over the steps of trajectories that succeeded."""
+    pairs = [
+        (score_L, labelled(task, it, config))
+        for score_L, it in zip(score, held_out, strict=True)
+        if it.success
+    ]
+    if not pairs:
+        return float("nan")
+    score_M, progress_M = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    return float(1.0 - np.square(score_M - progress_M).mean() / progress_M.var())
+
+
+def judged(model: ProcessReward, it: Watched) -> NDArray[np.float32]:
     """f32[L], the scores of a trajectory's steps."""
-    return model.judge(it.moment_LP, earlier(it.moment_LP))
+    return model.judge(it.image_LC, [it.instruction] * len(it), it.ee_pose_L, it.gripper_width_L)
 
 
-def _succeeded(trajectories: Sequence[Watched] | Sequence[Shown]) -> int:
+def _succeeded(trajectories: Sequence[Watched]) -> int:
     return sum(it.success for it in trajectories)
 
 
