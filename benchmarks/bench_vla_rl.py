@@ -176,8 +176,13 @@ def words(options: argparse.Namespace, settings: dict[str, str], seed: int) -> l
         "seed": seed,
     }
     said |= dict(item.split("=", 1) for item in options.extra)
-    given = {k: str(v) for k, v in said.items() if v != ""}
-    return [word for k, v in given.items() for word in (f"--{k.replace('_', '-')}", v)]
+    given = {k.replace("_", "-"): str(v) for k, v in said.items() if v != ""}
+    flags = {"true": "--{}", "false": "--no-{}"}
+    return [
+        word
+        for k, v in given.items()
+        for word in ([flags[v].format(k)] if v in flags else [f"--{k}", v])
+    ]
 
 
 def train_all(runs: list[Run], variants: dict[str, dict[str, str]], options: Any) -> None:

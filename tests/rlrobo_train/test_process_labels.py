@@ -29,9 +29,8 @@ def positions(*ways_cm: float) -> np.ndarray:
     return np.stack([x_L, 0 * x_L, 0 * x_L], axis=-1)
 
 
-def told(position_L3: np.ndarray, width_L: np.ndarray, success: bool, **options) -> np.ndarray:
-    config = LabelConfig(gripping=0.05, far=0.5, **options)
-    return progress(position_L3, width_L, success, HZ, config)
+def told(position_L3: np.ndarray, width_L: np.ndarray) -> np.ndarray:
+    return progress(position_L3, width_L, HZ, LabelConfig(gripping=0.05, far=0.5))
 
 
 def test_progress_is_the_way_that_is_left_over_the_keyframes() -> None:
@@ -41,16 +40,16 @@ def test_progress_is_the_way_that_is_left_over_the_keyframes() -> None:
     # Keyframes: step 2, where it stands still, at 10 cm, and the end, at 26; and one change of the
     # gripper, until the keyframe before it is behind.
     way_cm = [10 + 16 + 5, 5 + 16 + 5, 16 + 5, 16, 13, 10, 5, 0]
-    np.testing.assert_allclose(told(position_L3, width_L, True), 1 - np.array(way_cm) / 50)
+    np.testing.assert_allclose(told(position_L3, width_L), 1 - np.array(way_cm) / 50)
 
 
 def test_a_detour_before_a_keyframe_is_no_progress() -> None:
-    there_and_back = told(positions(5, 5, -5, 5), np.full(5, OPEN), True)
+    there_and_back = told(positions(5, 5, -5, 5), np.full(5, OPEN))
     np.testing.assert_allclose(there_and_back, 1 - np.array([10, 5, 0, 5, 0]) / 50)
 
 
 def test_further_than_far_is_none() -> None:
-    np.testing.assert_allclose(told(positions(30, 30, 30), np.full(4, OPEN), True), [0, 0, 0.4, 1])
+    np.testing.assert_allclose(told(positions(30, 30, 30), np.full(4, OPEN)), [0, 0, 0.4, 1])
 
 
 def test_a_segment_without_standstill_has_its_slowest_step_for_a_keyframe() -> None:
@@ -58,14 +57,6 @@ def test_a_segment_without_standstill_has_its_slowest_step_for_a_keyframe() -> N
     bounds = segments(np.array([OPEN] * 4 + [GRIPPED] * 2), 0.02)
     assert keyframes(bounds, speed_L, still=0.1) == [2, 5]
     assert keyframes(bounds, speed_L, still=0.35) == [3, 5]
-
-
-def test_of_a_failure_the_last_segment_is_no_progress_and_the_rest_unknown() -> None:
-    position_L3 = positions(5, 5, 0.1, 5, 5)
-    width_L = np.array([OPEN] * 3 + [GRIPPED] * 3)
-    np.testing.assert_array_equal(told(position_L3, width_L, False), [np.nan] * 3 + [0] * 3)
-    np.testing.assert_array_equal(told(position_L3, np.full(6, OPEN), False), [0] * 6)
-    assert np.isnan(told(position_L3, width_L, False, failures=False)).all()
 
 
 def test_a_gripper_that_goes_on_closing_cuts_once_and_its_noise_never() -> None:

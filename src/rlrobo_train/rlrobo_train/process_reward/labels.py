@@ -9,9 +9,8 @@ and how far a step has come is told by the way that is left over them:
     way(t) = |x_t - k_1| + |k_1 - k_2| + … + |k_n-1 - k_n| + (n - 1) * gripping
     progress(t) = 1 - way(t) / far
 
-in which k_1 … k_n are the places of the keyframes still ahead. Of a trajectory that failed the last
-segment led nowhere, its progress is 0; before it a gripper that changed did reach something, and
-nobody knows what: not labelled.
+in which k_1 … k_n are the places of the keyframes still ahead. Trajectories that failed have no
+labels: nobody knows how far a step of theirs was from where it should have gone.
 
 Shape legend: L steps of a trajectory.
 """
@@ -36,28 +35,20 @@ class LabelConfig:
     """Way that a change of the gripper counts for [m], so that it is progress too."""
     far: float = 0.5
     """Way to go at which progress is 0 [m]."""
-    failures: bool = True
-    """Whether trajectories that failed are learned from; else they only show how well it tells."""
 
 
 def progress(
     position_L3: NDArray[np.floating],
     width_L: NDArray[np.floating],
-    success: bool,
     control_hz: float,
     config: LabelConfig,
 ) -> NDArray[np.float64]:
-    """f64[L] in [0, 1], NaN where it is not known. `position_L3`: of the end effector [m];
+    """f64[L] in [0, 1], of a trajectory that succeeded. `position_L3`: of the end effector [m];
     `width_L`: of the gripper [m]; `control_hz`: steps a second."""
     bounds = segments(width_L, config.openness)
-    if success:
-        ahead = keyframes(bounds, speeds(position_L3, control_hz), config.still)
-        way_L = ways_to_go(position_L3, ahead, config.gripping)
-        return np.clip(1.0 - way_L / config.far, 0.0, 1.0)
-    progress_L = np.full(len(width_L), np.nan)
-    if config.failures:
-        progress_L[slice(*bounds[-1])] = 0.0
-    return progress_L
+    ahead = keyframes(bounds, speeds(position_L3, control_hz), config.still)
+    way_L = ways_to_go(position_L3, ahead, config.gripping)
+    return np.clip(1.0 - way_L / config.far, 0.0, 1.0)
 
 
 def ways_to_go(

@@ -2,11 +2,11 @@
 
     ./rlrobo run rlrobo_train process_reward --task pick_and_place --out DIRECTORY
 
-watches the policy's own rollouts and a scripted expert's, and fine-tunes a copy of the policy to
-say how far each of their images has come. It is judged on the policy's rollouts of held-out seeds
+watches the policy's own rollouts and a scripted expert's, and fine-tunes a VLM to say how far each
+of their images has come. It is judged on the policy's rollouts of held-out seeds
 that neither it nor the policy has learned from.
 
-Shape legend: L steps of a trajectory, K frames of all.
+Shape legend: K steps of all trajectories.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import tyro
-from numpy.typing import NDArray
 
 from rlrobo_core.codec import Bins
 from rlrobo_core.errors import spoken
@@ -29,8 +28,8 @@ from rlrobo_core.tasks import Task
 from rlrobo_core.types import HELD_OUT
 from rlrobo_policy.policy import VlmPolicy, default_start, load_policy
 from rlrobo_sim.mujoco import MujocoSimulator
-from rlrobo_train.process_reward.auc import auc, auc_within, redrawn
-from rlrobo_train.process_reward.labels import LabelConfig, progress
+from rlrobo_train.process_reward.labels import LabelConfig
+from rlrobo_train.process_reward.measure import HeldOut, branches, labelled, measure
 from rlrobo_train.process_reward.model import DIGITS, Card, ProcessReward, backbone_of
 from rlrobo_train.process_reward.watched import (
     Watched,
@@ -53,8 +52,10 @@ class ProcessRewardConfig:
     variant: Literal["default", "panda_gym"] = "default"
     """`panda_gym`: with panda_gym's numbers."""
     model: str = ""
-    """Checkpoint of the policy whose rollouts are watched and whose weights the model sees with;
-    empty: the shipped warm start."""
+    """Checkpoint of the policy whose rollouts are watched; empty: the shipped warm start."""
+    sees_with: str = ""
+    """Checkpoint that is fine-tuned, of a policy of the same spaces; empty: that of `model`. One
+    that has only learned to see (docs/learning.md) knows better where things are."""
     codec: str = "tokens"
     image_size: int = 112
     """[px]"""
@@ -100,10 +101,12 @@ def make(config: ProcessRewardConfig) -> tuple[ProcessReward, Card]:
             f"a data set shows one task, and {config.task!r} is {len(tasks)}: name the one that "
             "it shows, or leave demonstrations_from out"
         )
-    model = ProcessReward(_load(config, tasks))
+    start = config.model or default_start("tiny", list(tasks))
+    policy = _load(start, config, tasks)
+    model = ProcessReward(_load(config.sees_with or start, config, tasks, config.lora_rank))
     lessons, held_out = [], {}
     for name, task in tasks.items():
-        watched, held_out[name] = collect(config, model.policy, task)
+        watched, held_out[name] = collect(config, policy, task)
         lessons.append(lesson(model, task, watched, config.labels))
     learn(model, lessons, config)
     measured = {
@@ -116,15 +119,17 @@ def learn(model: ProcessReward, lessons: Sequence[Lesson], config: ProcessReward
     teach(model.policy.vlm, lessons, config.learning, config.seed, Reporter("learning"))
 
 
-def _load(config: ProcessRewardConfig, tasks: Mapping[str, Task]) -> VlmPolicy:
+def _load(
+    checkpoint: str, config: ProcessRewardConfig, tasks: Mapping[str, Task], lora_rank: int = 0
+) -> VlmPolicy:
     policy = load_policy(
-        config.model or default_start("tiny", list(tasks)),
+        checkpoint,
         widest_task(tasks.values()),
         config.codec,
         config.senses.cameras,
         config.image_size,
         config.seed,
-        lora_rank=config.lora_rank,
+        lora_rank=lora_rank,
         proprioception=config.senses.proprioception,
         others=tasks.values(),
     )
@@ -134,25 +139,26 @@ def _load(config: ProcessRewardConfig, tasks: Mapping[str, Task]) -> VlmPolicy:
 
 def collect(
     config: ProcessRewardConfig, policy: VlmPolicy, task: Task
-) -> tuple[list[Watched], list[Watched]]:
-    """Trajectories to learn from, and others to be judged by."""
+) -> tuple[list[Watched], HeldOut]:
+    """Trajectories to learn from, and what the model is judged by."""
     began, cameras = time.monotonic(), config.senses.cameras
     simulator = MujocoSimulator(task, num_worlds=64, image_size=config.image_size, cameras=cameras)
     with closing(simulator):
-        held_out = of_policy(
+        whole = of_policy(
             simulator, task, policy, config.held_out, HELD_OUT_SEED, config.temperature
         )
+        held_out = HeldOut(whole, branches(simulator, task, policy, HELD_OUT_SEED))
         watched = of_policy(
             simulator, task, policy, config.rollouts, config.seed, config.temperature
         )
-        watched += of_expert(simulator, task, config.experts, config.seed, config.noise)
+        watched += of_expert(simulator, task, config.experts, config.seed + 1, config.noise)
     if config.rollouts_from:
         watched += of_bags(config.rollouts_from, task, len(cameras), config.image_size)
     if config.demonstrations_from:
         watched += of_dataset(config.demonstrations_from, task, cameras, config.image_size)
     print(
         f"{task.name}: {len(watched)} trajectories, {_succeeded(watched)} of them successful; held "
-        f"out {len(held_out)}, {_succeeded(held_out)}; {time.monotonic() - began:.0f} s",
+        f"out {len(whole)}, {_succeeded(whole)}; {time.monotonic() - began:.0f} s",
         flush=True,
     )
     return watched, held_out
@@ -161,100 +167,25 @@ def collect(
 def lesson(
     model: ProcessReward, task: Task, watched: Sequence[Watched], config: LabelConfig
 ) -> Lesson:
-    """How far it is, of each step of which that is known. ValueError where none succeeded."""
+    """How far it is, of every step of those that succeeded. ValueError where none did."""
     if not _succeeded(watched):
         raise ValueError(
             f"none of the {len(watched)} trajectories of {task.name} succeeded, so there is "
             "nothing to extract labels from: start from a better checkpoint (--model), or add the "
             "expert's (--experts 50) or recorded ones (--demonstrations-from)"
         )
-    label = [labelled(task, it, config) for it in watched]
-    known = [np.flatnonzero(~np.isnan(label_L)) for label_L in label]
-    text = [
-        model.questions([it.instruction] * len(it), it.ee_pose_L, it.gripper_width_L)
-        for it in watched
-    ]
-    answer_K = np.concatenate([label_L[rows] for label_L, rows in zip(label, known, strict=True)])
-    print(f"{task.name}: {len(answer_K)} of {sum(map(len, watched))} steps labelled", flush=True)
+    good = [it for it in watched if it.success]
+    progress_K = np.concatenate([labelled(task, it, config) for it in good])
+    texts = (
+        model.questions([it.instruction] * len(it), it.ee_pose_L, it.gripper_width_L) for it in good
+    )
     return Lesson(
-        image_KC=np.concatenate(
-            [it.image_LC[rows] for it, rows in zip(watched, known, strict=True)]
-        ),
-        text_KS=[(texts[row],) for texts, rows in zip(text, known, strict=True) for row in rows],
-        answer_KSD=answer_K[:, None, None].astype(np.float32),
+        image_KC=np.concatenate([it.image_LC for it in good]),
+        text_KS=[(text,) for of_one in texts for text in of_one],
+        answer_KSD=progress_K[:, None, None].astype(np.float32),
         codec=Bins(1, len(DIGITS), low=0.0, high=1.0),
         token_V=model.digit_V.cpu(),
     )
-
-
-def labelled(task: Task, it: Watched, config: LabelConfig) -> NDArray[np.float64]:
-    return progress(it.ee_pose_L[:, :3], it.gripper_width_L, it.success, task.control_hz, config)
-
-
-def measure(
-    model: ProcessReward, task: Task, held_out: Sequence[Watched], config: LabelConfig
-) -> dict[str, Any]:
-    """How well it tells, with the 95% of a bootstrap that draws trajectories. A figure that needs
-    trajectories of both kinds is NaN where there is one kind."""
-    score = [judged(model, it) for it in held_out]
-    success_E = np.array([it.success for it in held_out])
-    drawn = [areas([score[e] for e in rows], success_E[rows]) for rows in redrawn(success_E)]
-    measured: dict[str, Any] = {
-        "trajectories": len(held_out),
-        "successful": int(success_E.sum()),
-        "explained": _explained(task, score, held_out, config),
-    }
-    said = [f"explains {measured['explained']:.0%} of progress"]
-    for name, area in areas(score, success_E).items():
-        low, high = np.quantile([it[name] for it in drawn], [0.025, 0.975]).tolist()
-        measured |= {f"auc_{name}": area, f"auc_{name}_ci95": [low, high]}
-        said.append(f"AUC of {name.replace('_', ' ')} {area:.3f} [{low:.3f}, {high:.3f}]")
-    print(
-        f"{task.name}: {', '.join(said)}, on {len(held_out)} held-out trajectories, "
-        f"{measured['successful']} of them successful",
-        flush=True,
-    )
-    return measured
-
-
-def areas(score: Sequence[NDArray[np.float32]], success_E: NDArray[np.bool_]) -> dict[str, float]:
-    """AUC of trajectories that succeed over those that fail, by how fast the score has risen from
-    their first to their last step: what makes progress; and, of steps that are equally old, of
-    those whose trajectory will succeed over the others: what it knows that no clock does."""
-    length_E = [len(score_L) for score_L in score]
-    return {
-        "trajectories": auc(
-            np.array([(score_L[-1] - score_L[0]) / len(score_L) for score_L in score]), success_E
-        ),
-        "equally_old_steps": auc_within(
-            np.concatenate(score),
-            np.repeat(success_E, length_E),
-            np.concatenate([np.arange(length) for length in length_E]),
-        ),
-    }
-
-
-def _explained(
-    task: Task,
-    score: Sequence[NDArray[np.float32]],
-    held_out: Sequence[Watched],
-    config: LabelConfig,
-) -> float:
-    """The part of the progress' variance, over the steps of trajectories that succeeded."""
-    pairs = [
-        (score_L, labelled(task, it, config))
-        for score_L, it in zip(score, held_out, strict=True)
-        if it.success
-    ]
-    if not pairs:
-        return float("nan")
-    score_M, progress_M = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    return float(1.0 - np.square(score_M - progress_M).mean() / progress_M.var())
-
-
-def judged(model: ProcessReward, it: Watched) -> NDArray[np.float32]:
-    """f32[L], the scores of a trajectory's steps."""
-    return model.judge(it.image_LC, [it.instruction] * len(it), it.ee_pose_L, it.gripper_width_L)
 
 
 def _succeeded(trajectories: Sequence[Watched]) -> int:
