@@ -155,6 +155,24 @@ def test_it_is_the_same_when_it_is_loaded_again(learned, made, watched) -> None:
     np.testing.assert_allclose(judged(again, watched[0]), judged(learned, watched[0]), atol=1e-6)
 
 
+def test_an_adapter_may_learn_in_place_of_the_whole_model(watched, made, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    policy = load_policy(str(shipped_checkpoint(["reach"])), TASK, lora_rank=4)
+    model = ProcessReward(policy)
+    before = judged(model, watched[0])
+    learn(model, [lesson(model, TASK, watched, LabelConfig())], LEARNING)
+    after = judged(model, watched[0])
+    assert np.abs(after - before).max() > 0.01
+    model.save(tmp_path / "adapter", Card(("reach",), backbone_of(policy)))
+    assert _bytes(tmp_path / "adapter") < 0.5 * _bytes(made)
+    again = load_process_reward(tmp_path / "adapter", {"reach": TASK}, "tokens", SENSES, 112)
+    np.testing.assert_allclose(judged(again, watched[0]), after, atol=1e-6)
+
+
+def _bytes(directory: Path) -> int:
+    return sum(it.stat().st_size for it in directory.glob("*.safetensors"))
+
+
 def test_where_nothing_succeeded_there_is_nothing_to_learn_from(learned, watched) -> None:
     failed = [it for it in watched if not it.success]
     with pytest.raises(ValueError, match=r"none of the .* reach succeeded.*--experts 50"):

@@ -2,8 +2,8 @@
 
     ./rlrobo run rlrobo_train process_reward --task pick_and_place --out DIRECTORY
 
-watches the policy's own rollouts and a scripted expert's, and fine-tunes a VLM to say how far each
-of their images has come. It is judged on the policy's rollouts of held-out seeds
+watches the policy's own rollouts and a scripted expert's, and fine-tunes a copy of the policy to
+say how far each of their images has come. It is judged on the policy's rollouts of held-out seeds
 that neither it nor the policy has learned from.
 
 Shape legend: K steps of all trajectories.
@@ -52,10 +52,8 @@ class ProcessRewardConfig:
     variant: Literal["default", "panda_gym"] = "default"
     """`panda_gym`: with panda_gym's numbers."""
     model: str = ""
-    """Checkpoint of the policy whose rollouts are watched; empty: the shipped warm start."""
-    sees_with: str = ""
-    """Checkpoint that is fine-tuned, of a policy of the same spaces; empty: that of `model`. One
-    that has only learned to see (docs/learning.md) knows better where things are."""
+    """Checkpoint of the policy whose rollouts are watched, and that is fine-tuned; empty: the
+    shipped warm start."""
     codec: str = "tokens"
     image_size: int = 112
     """[px]"""
@@ -68,8 +66,9 @@ class ProcessRewardConfig:
     """Episodes of the policy, of each task."""
     temperature: float = 1.0
     """That its actions are sampled at."""
-    experts: int = 400
-    """Episodes of the scripted expert, of each task; 0 for a task that has none."""
+    experts: int = 1600
+    """Episodes of the scripted expert, of each task; 0 for a task that has none. The model has to
+    see where things are in scenes that it does not know, so it needs many."""
     noise: float = 0.3
     """Standard deviation of the noise on the expert's actions, in full steps."""
     rollouts_from: Path | None = None
@@ -81,7 +80,7 @@ class ProcessRewardConfig:
     labels: LabelConfig = field(default_factory=LabelConfig)
     learning: LessonConfig = field(
         default_factory=lambda: LessonConfig(
-            steps=400, batch_size=48, learning_rate=5e-4, sigma=0.6
+            steps=1200, batch_size=48, learning_rate=1e-3, sigma=0.6
         )
     )
     lora_rank: int = 0
@@ -101,12 +100,10 @@ def make(config: ProcessRewardConfig) -> tuple[ProcessReward, Card]:
             f"a data set shows one task, and {config.task!r} is {len(tasks)}: name the one that "
             "it shows, or leave demonstrations_from out"
         )
-    start = config.model or default_start("tiny", list(tasks))
-    policy = _load(start, config, tasks)
-    model = ProcessReward(_load(config.sees_with or start, config, tasks, config.lora_rank))
+    model = ProcessReward(_load(config, tasks))
     lessons, held_out = [], {}
     for name, task in tasks.items():
-        watched, held_out[name] = collect(config, policy, task)
+        watched, held_out[name] = collect(config, model.policy, task)
         lessons.append(lesson(model, task, watched, config.labels))
     learn(model, lessons, config)
     measured = {
@@ -119,17 +116,15 @@ def learn(model: ProcessReward, lessons: Sequence[Lesson], config: ProcessReward
     teach(model.policy.vlm, lessons, config.learning, config.seed, Reporter("learning"))
 
 
-def _load(
-    checkpoint: str, config: ProcessRewardConfig, tasks: Mapping[str, Task], lora_rank: int = 0
-) -> VlmPolicy:
+def _load(config: ProcessRewardConfig, tasks: Mapping[str, Task]) -> VlmPolicy:
     policy = load_policy(
-        checkpoint,
+        config.model or default_start("tiny", list(tasks)),
         widest_task(tasks.values()),
         config.codec,
         config.senses.cameras,
         config.image_size,
         config.seed,
-        lora_rank=lora_rank,
+        lora_rank=config.lora_rank,
         proprioception=config.senses.proprioception,
         others=tasks.values(),
     )
