@@ -120,6 +120,7 @@ TRAINING = [
     Argument("stall_s", 60.0, "after this silence ask again; train_from:=topics: it is over [s]"),
     Argument("groups_per_iteration", 0, "of an update; 0: as many as run at once, at least 16"),
     Argument("minibatch_size", 384, "actions of one optimizer step, about"),
+    Argument("min_actions", 0, "an update waits until so many actions teach something"),
     Argument("epochs", 1, "passes over an iteration's actions"),
     Argument("target_kl", 0.0, "an update ends where the policy has moved so far; 0: never"),
     Argument("kl_coef", 0.0, "weight of the divergence from where training began"),

@@ -47,6 +47,11 @@ class UpdateConfig:
     """Weight of the KL divergence to the policy that the run started from; 0 leaves it out."""
     minibatch_size: int = 384
     """Actions that one AdamW step learns from, about: an iteration's are divided evenly."""
+    min_actions: int = 0
+    """An update waits, over iterations whose rollouts all the same policy makes, until so many
+    actions teach something: where success is rare, an AdamW step from a few of them is as long as
+    one from many, and goes anywhere. (DAPO's dynamic sampling, arXiv 2503.14476, fills its batches
+    likewise.) 0: it never waits; a resumed run begins to wait anew."""
     epochs: int = 1
     """Passes over an iteration's rollouts."""
     micro_batch: int = 64
@@ -81,6 +86,8 @@ class Trainer(ABC):
         self._initial_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self.learners = ALONE
         """Who else makes the same updates (`learners.py`)."""
+        self._waiting: list[list[Weighed]] = []
+        """What earlier iterations taught that no update has learned from yet."""
         self.reference = trained_weights(policy) if config.kl_coef else None
         """What trains (of an adapter: it alone) as it was when the run began, at kl_coef > 0."""
 
@@ -93,8 +100,10 @@ class Trainer(ABC):
         scale = remaining if self.config.anneal_lr else 1.0
         for group, initial_lr in zip(self.optimizer.param_groups, self._initial_lrs, strict=True):
             group["lr"] = initial_lr * scale
-        weighed = self._weigh(groups)
-        learned = units(weighed, self.policy.spec.history)
+        weighed = self._waiting + self._weigh(groups)
+        waits = self._actions(weighed) < self.config.min_actions
+        self._waiting = weighed if waits else []
+        learned = [] if waits else units(weighed, self.policy.spec.history)
         rng = np.random.default_rng((self.seed, self.policy.version))
         terms: list[tuple[LossTerms, int]] = []
         norms: list[float] = []
@@ -165,6 +174,11 @@ class Trainer(ABC):
             raise self._not_finite(batches[0], dump)
         self.optimizer.step()
         return terms, float(norms[0])
+
+    def _actions(self, weighed: list[list[Weighed]]) -> int:
+        """Of all learners."""
+        rows = chain.from_iterable(weighed)
+        return sum(self.learners.gather(sum(len(row.advantage_S) for row in rows)))
 
     def _is_far(self, terms: list[tuple[LossTerms, int]]) -> bool:
         """Of all learners, so that they agree."""
