@@ -55,6 +55,7 @@ def measure(point: Point, options: argparse.Namespace) -> None:
         scorer=point.scorer,  # pyright: ignore[reportArgumentType]
         search_temperature=options.temperature,
         critic_from=options.critic_from,
+        process_reward=options.process_reward,
         num_envs=beside,
         group_size=1,
         episodes=options.episodes,
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--best-of", nargs="+", type=int, default=[1, 2, 4, 8])
     parser.add_argument("--scorers", nargs="+", default=["critic"])
     parser.add_argument("--critic-from", default="", help="empty: each checkpoint's own")
+    parser.add_argument("--process-reward", default="", help="the model of the scorer process")
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--episodes", type=int, default=200)
     parser.add_argument("--num-envs", type=int, default=64)

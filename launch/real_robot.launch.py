@@ -17,7 +17,7 @@ from launch.conditions import IfCondition
 from launch.substitutions import EqualsSubstitution, IfElseSubstitution, OrSubstitution
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
-from rlrobo.arguments import CRITIC_FROM, IMAGE_SIZE, POLICY, SEARCH, VARIANT
+from rlrobo.arguments import CRITIC_FROM, IMAGE_SIZE, JUDGED_BY, POLICY, SEARCH, VARIANT
 from rlrobo.franka import franka_ros2
 from rlrobo.graph import (
     NAMESPACE,
@@ -67,7 +67,7 @@ REMOTE = [
 ACTING_POLICY = [
     TASK,
     *POLICY,
-    *(it for it in SEARCH if it != CRITIC_FROM),
+    *(it for it in SEARCH if it not in (CRITIC_FROM, JUDGED_BY)),
     *REMOTE,
     Argument("rate_hz", 0.0, "targets a second; 0: as the task was trained"),
     Argument("max_observation_age", 0.3, "no target from older images or states [s]"),

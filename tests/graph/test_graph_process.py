@@ -12,10 +12,10 @@ from rlrobo_core.tasks import make_task
 from rlrobo_core.types import ObservationBatch, ScoreBatch
 from rlrobo_policy.node import PolicyNode
 from rlrobo_policy.policy import load_policy
+from rlrobo_policy.process_reward import Card, ProcessReward, backbone_of
 from rlrobo_sim.node import SimNode
 from rlrobo_train.metrics import read_metrics
 from rlrobo_train.node import TrainNode
-from rlrobo_train.process_reward.model import Card, ProcessReward, backbone_of
 from rlrobo_train.process_reward.node import ProcessNode
 
 

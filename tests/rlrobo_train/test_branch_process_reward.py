@@ -16,12 +16,12 @@ from scripted import random_actions
 from rlrobo_core.tasks import Reach
 from rlrobo_core.types import ActionBatch, Form, ObservationBatch, RolloutRequest, ScoreBatch
 from rlrobo_policy.policy import load_policy, shipped_checkpoint
+from rlrobo_policy.process_reward import ProcessReward
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train.advantages import group_advantages, returns_to_go
 from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.groups import RolloutGroup
-from rlrobo_train.process_reward.model import ProcessReward
 from rlrobo_train.process_reward.shaping import (
     process_metrics,
     process_reward,

@@ -17,6 +17,13 @@ from rlrobo_core.task_set import Senses
 from rlrobo_core.tasks import Reach
 from rlrobo_core.types import RolloutRequest
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
+from rlrobo_policy.process_reward import (
+    Card,
+    ProcessReward,
+    backbone_of,
+    check_fits,
+    load_process_reward,
+)
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_sim.states import initial_scene
@@ -27,13 +34,6 @@ from rlrobo_train.metrics import read_metrics
 from rlrobo_train.process_reward.labels import LabelConfig
 from rlrobo_train.process_reward.make import ProcessRewardConfig, learn, lesson
 from rlrobo_train.process_reward.measure import HeldOut, branch_order, branches, judged, measure
-from rlrobo_train.process_reward.model import (
-    Card,
-    ProcessReward,
-    backbone_of,
-    check_fits,
-    load_process_reward,
-)
 from rlrobo_train.process_reward.watched import Watched, of_expert, of_policy, watch
 from rlrobo_train.supervised import LessonConfig
 

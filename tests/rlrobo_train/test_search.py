@@ -15,10 +15,11 @@ from rlrobo_core.tasks import Reach
 from rlrobo_core.types import Form, ObservationBatch, RolloutRequest
 from rlrobo_policy.critic import Critic, load_critic
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
+from rlrobo_policy.process_reward import Card, ProcessReward, backbone_of
 from rlrobo_policy.search.candidates import Candidates, draw, each_waiting
 from rlrobo_policy.search.config import SearchConfig
 from rlrobo_policy.search.likelihood import Likelihood
-from rlrobo_policy.search.policies import BestOf, Looking, searching
+from rlrobo_policy.search.policies import BestOf, CriticJudge, Looking, searching
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_train import local
@@ -130,7 +131,7 @@ def look(policy: Looking, simulator: MujocoSimulator) -> RolloutBuffer:
 
 
 def test_a_look_with_a_critic_that_knows_nothing_takes_the_best_reward(policy, simulator):
-    buffer = look(Looking(policy, Critic(policy, "shared"), 1.5), simulator)
+    buffer = look(Looking(policy, CriticJudge(policy, Critic(policy, "shared")), 1.5), simulator)
     assert buffer.complete
     for group in buffer.groups():
         assert len(group.decisions) == int(group.chosen_GL.any(0).sum()) == group.length
@@ -145,18 +146,18 @@ def test_a_look_takes_what_the_critic_likes_where_rewards_are_alike(policy, simu
     torch.manual_seed(0)
     with torch.no_grad():
         critic.head[2].weight.normal_(std=3.0)
-    looking, said = Looking(policy, critic, 1.5), []
+    judge, said = CriticJudge(policy, critic), []
 
     class Listening(Looking):
         def act(self, batch):
             answer = super().act(batch)
             if batch.judges:
                 out = batch.outcomes
-                value_M = looking._values(batch) * ~out.terminated_M
+                value_M = judge.values(batch.observations) * ~out.terminated_M
                 said.append((out.reward_M + 0.99 * value_M, out, answer))
             return answer
 
-    buffer = look(Listening(policy, critic, 1.5), simulator)
+    buffer = look(Listening(policy, judge, 1.5), simulator)
     assert buffer.complete and said
     differing = 0
     for quality_M, out, answer in said:
@@ -197,17 +198,21 @@ def test_best_of_one_is_the_evaluation_without(trained: Path, tmp_path: Path) ->
     assert plain["per_seed"] == one["per_seed"] and "search" not in one
 
 
-def test_an_evaluation_searches_and_says_so(trained: Path, tmp_path: Path) -> None:
+def test_an_evaluation_searches_and_says_so(trained: Path, policy, tmp_path: Path) -> None:
     plain = judged(tmp_path / "plain", checkpoint=str(trained))
-    for scorer in ("critic", "likelihood"):
-        run = tmp_path / scorer
-        found = judged(run, checkpoint=str(trained), best_of=4, scorer=scorer)
+    model = ProcessReward(policy)
+    model.save(tmp_path / "model", Card(("reach",), backbone_of(policy)))
+    for scorer in ("critic", "process", "likelihood"):
+        run, chooses = tmp_path / scorer, {"best_of": 4, "scorer": scorer}
+        if scorer == "process":
+            chooses |= {"process_reward": str(tmp_path / "model")}
+        found = judged(run, checkpoint=str(trained), **chooses)
         assert found["search"] == {"best_of": 4, "scorer": scorer, "search_temperature": 1.0}
         assert found["episodes"] == 6 and (run / "eval.mp4").exists()
         assert [it["group"] for it in found["per_seed"]] == list(range(6))
         episodes = json.loads((run / "episodes" / "eval.json").read_text())["episodes"]
         tried = {len(step["samples"]) for episode in episodes for step in episode["steps"]}
-        assert tried == {4 if scorer == "critic" else 1}
+        assert tried == {1 if scorer == "likelihood" else 4}
         if scorer == "critic":  # dense rewards: what comes nearer is seen
             assert found["mean_return"] > plain["mean_return"]
 
@@ -227,6 +232,10 @@ def test_a_search_without_anybody_who_prefers_is_refused_with_the_cure(trained, 
     check(replace(config, critic_from=str(trained)))
     with pytest.raises(ValueError, match=r"num_envs:=12 is not a multiple.*num_envs:=8"):
         check(replace(config, critic_from=str(trained), num_envs=12))
+    with pytest.raises(ValueError, match=r"lets a process reward model choose.*process_reward:="):
+        check(replace(config, scorer="process"))
+    with pytest.raises(ValueError, match=r"nowhere holds no process reward model"):
+        check(replace(config, scorer="process", process_reward="nowhere"))
     with pytest.raises(ValueError, match=r"best_of:=8 weighs.*history:=2.*leave one of the two"):
         check(replace(config, scorer="likelihood", history=2))
     with pytest.raises(ValueError, match=r"best_of:=8 searches at test time.*mode:=eval"):

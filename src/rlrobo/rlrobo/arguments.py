@@ -36,16 +36,18 @@ ROBOT_MODEL = Argument("robot", "primitive", "primitive, menagerie (meshes) or m
 CRITIC_FROM = Argument(
     "critic_from", "", "checkpoint that holds the critic; empty: the policy's own"
 )
+JUDGED_BY = Argument("process_reward", "", "directory of the model of scorer:=process")
 SEARCH = [
     Argument("best_of", 1, "actions that are weighed against each other before one is taken"),
     Argument(
         "scorer",
         "critic",
-        "who prefers one of best_of: a critic, which sees in the simulation where each leads; "
-        "likelihood: the policy itself",
-        ("critic", "likelihood"),
+        "who prefers one of best_of: a critic or a process reward model, who see in the simulation "
+        "where each leads; likelihood: the policy itself",
+        ("critic", "process", "likelihood"),
     ),
     Argument("search_temperature", 1.0, "of the actions that are sampled for best_of"),
     CRITIC_FROM,
+    JUDGED_BY,
 ]
-"""At test time. A robot cannot try what a critic would judge (`scorer:=likelihood`)."""
+"""At test time. A robot cannot try what CRITIC_FROM or JUDGED_BY would judge."""

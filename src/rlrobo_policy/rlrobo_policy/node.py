@@ -203,8 +203,8 @@ def _check_where(config: PolicyConfig) -> None:
         )
     if config.looks and config.edge == "robot":
         raise ValueError(
-            f"best_of:={config.best_of} with scorer:=critic tries every action in a simulation, "
-            "and a robot can try one: set scorer:=likelihood, or leave best_of out"
+            f"best_of:={config.best_of} with scorer:={config.scorer} tries every action in a "
+            "simulation, and a robot can try one: set scorer:=likelihood, or leave best_of out"
         )
 
 

@@ -14,6 +14,7 @@ from rlrobo_core.config import from_values
 from rlrobo_core.intervals import SuccessRate
 from rlrobo_core.task_set import make_tasks, widest_task
 from rlrobo_policy.policy import VlmPolicy, default_start, load_policy
+from rlrobo_policy.process_reward import backbone_of, check_fits
 from rlrobo_policy.search.policies import check_search
 from rlrobo_sim.workers.pool import check_workers
 from rlrobo_train.checkpoint import MANIFEST, open_checkpoint
@@ -24,7 +25,6 @@ from rlrobo_train.examination import examined
 from rlrobo_train.grpo import GrpoTrainer
 from rlrobo_train.learners import ALONE, Learners, check_shares, own_device
 from rlrobo_train.ppo import PpoConfig, PpoTrainer
-from rlrobo_train.process_reward.model import backbone_of, check_fits
 from rlrobo_train.replayed import BagReading, Listener
 from rlrobo_train.run import CONFIG_FILE, RunDirectory
 from rlrobo_train.silent_run import SilentRun
@@ -166,8 +166,9 @@ def _check_search(config: TrainConfig) -> None:
     check_search(config, config.checkpoint, config.history)
     if config.looks and config.workers:
         raise ValueError(
-            f"best_of:={config.best_of} with scorer:=critic goes back to what it has tried, for "
-            f"which all environments are in one process: set workers:=0 instead of {config.workers}"
+            f"best_of:={config.best_of} with scorer:={config.scorer} goes back to what it has "
+            "tried, for which all environments are in one process: set workers:=0 instead of "
+            f"{config.workers}"
         )
     if config.looks and config.num_envs % config.best_of:
         raise ValueError(

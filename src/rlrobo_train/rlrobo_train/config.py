@@ -75,7 +75,8 @@ class TrainConfig(PpoConfig, GrpoConfig, SearchConfig):
     curriculum_tau: float = field(default=0.25, metadata={"range": (0.01, 100.0)})
     """Temperature of both draws: the higher, the more alike the chances."""
     process_reward: str = ""
-    """Directory of a process reward model, whose reward is added; empty: none."""
+    """Directory of a process reward model, whose reward is added; empty: none. With scorer:=process
+    the one that chooses."""
     process_weight: float = field(default=0.5, metadata={"range": (0.0, 1000.0)})
     """Weight of the process reward beside the task's own."""
     process_shaping: Shaping = "potential"

@@ -20,6 +20,7 @@ from rlrobo_core.errors import spoken
 from rlrobo_core.task_set import make_tasks
 from rlrobo_core.types import ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_policy.policy import Policy
+from rlrobo_policy.process_reward import ProcessReward, load_process_reward
 from rlrobo_policy.search.policies import searching
 from rlrobo_sim.engines import RolloutEngines
 from rlrobo_sim.rollout import RolloutEngine
@@ -28,7 +29,6 @@ from rlrobo_train.assemble import make_conductor
 from rlrobo_train.conductor import Conductor
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.learners import learners
-from rlrobo_train.process_reward.model import ProcessReward, load_process_reward
 
 
 def run_local(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Scorer = Literal["critic", "likelihood"]
+Scorer = Literal["critic", "process", "likelihood"]
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,18 @@ class SearchConfig:
     """Actions that are weighed against each other before one is taken: the most likely one, and
     others that are sampled. 1: the most likely one is taken."""
     scorer: Scorer = "critic"
-    """Who prefers one of best_of. critic: what a critic says of the state after each, which a
-    simulation shows; likelihood: which the policy itself finds likeliest."""
+    """Who prefers one of best_of. critic, process: what a critic, or a process reward model, says
+    of the state after each, which a simulation shows; likelihood: which the policy itself finds
+    likeliest."""
     search_temperature: float = field(default=1.0, metadata={"range": (0.01, 10.0)})
     """Of the actions that are sampled for best_of."""
     critic_from: str = ""
     """Checkpoint that holds the critic of scorer:=critic; empty: the policy's own."""
 
+    process_reward: str = ""
+    """Directory of the process reward model of scorer:=process."""
+
     @property
     def looks(self) -> bool:
         """Whether each action is tried in the simulation before one is chosen."""
-        return self.best_of > 1 and self.scorer == "critic"
+        return self.best_of > 1 and self.scorer != "likelihood"

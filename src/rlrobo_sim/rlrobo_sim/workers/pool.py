@@ -68,8 +68,8 @@ class Workers:
         """Begin a request; one in progress is given up. ValueError names what is wrong."""
         if request.form == "look":
             raise ValueError(
-                "a look ahead (best_of with scorer:=critic) needs all environments in one process: "
-                "set workers:=0"
+                "a look ahead (best_of without scorer:=likelihood) needs all environments in one "
+                "process: set workers:=0"
             )
         self._began = time.monotonic()
         groups = request.group_ids

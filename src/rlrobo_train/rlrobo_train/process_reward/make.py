@@ -27,10 +27,10 @@ from rlrobo_core.task_set import AUTO, Senses, Told, make_tasks, senses_for, wid
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import HELD_OUT
 from rlrobo_policy.policy import VlmPolicy, default_start, load_policy
+from rlrobo_policy.process_reward import DIGITS, Card, ProcessReward, backbone_of
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_train.process_reward.labels import LabelConfig
 from rlrobo_train.process_reward.measure import HeldOut, branches, labelled, measure
-from rlrobo_train.process_reward.model import DIGITS, Card, ProcessReward, backbone_of
 from rlrobo_train.process_reward.watched import (
     Watched,
     of_bags,

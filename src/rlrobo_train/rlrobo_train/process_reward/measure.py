@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rlrobo_core.tasks import Task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
 from rlrobo_policy.policy import Policy
+from rlrobo_policy.process_reward import ProcessReward
 from rlrobo_sim.rollout import RolloutEngine
 from rlrobo_sim.simulator import Simulator
 from rlrobo_train.advantages import returns_to_go
@@ -21,7 +22,6 @@ from rlrobo_train.buffer import RolloutBuffer
 from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.process_reward.auc import auc, auc_within, redrawn
 from rlrobo_train.process_reward.labels import LabelConfig, progress
-from rlrobo_train.process_reward.model import ProcessReward
 from rlrobo_train.process_reward.shaping import process_reward
 from rlrobo_train.process_reward.watched import Watched
 

@@ -12,7 +12,7 @@ from rlrobo_core.config import as_in_run
 from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
 from rlrobo_core.task_set import AUTO, Told, make_tasks, senses_for
 from rlrobo_core.types import ObservationBatch, ScoreBatch
-from rlrobo_train.process_reward.model import ProcessReward, load_process_reward
+from rlrobo_policy.process_reward import ProcessReward, load_process_reward
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from rlrobo_core.prompt import progress_question
 from rlrobo_core.task_set import Senses, widest_task
 from rlrobo_core.tasks import Task
-from rlrobo_core.types import ObservationBatch, ScoreBatch
+from rlrobo_core.types import ObservationBatch, Observations, ScoreBatch
 from rlrobo_policy.critic import size_of
 from rlrobo_policy.policy import VlmPolicy, load_policy
 from rlrobo_policy.spec import PolicySpec
@@ -104,8 +104,12 @@ class ProcessReward:
             group_N=obs.group_N,
             rollout_N=obs.rollout_N,
             step_N=obs.step_N,
-            score_N=self.judge(obs.image_NC, obs.instruction_N, obs.ee_pose_N, obs.gripper_width_N),
+            score_N=self.values(obs),
         )
+
+    def values(self, obs: Observations) -> NDArray[np.float32]:
+        """f32[N], the score of each."""
+        return self.judge(obs.image_NC, obs.instruction_N, obs.ee_pose_N, obs.gripper_width_N)
 
     @torch.no_grad()
     def judge(
