@@ -277,7 +277,9 @@ class Conductor:
         began = time.monotonic()
         rewarded, told = self._rewarded(buffer, groups)
         remaining = max(0.0, 1.0 - self._share_spent(self.iteration))
-        stats = self.trainer.update(rewarded, request.temperature, self.run.path, remaining)
+        stats = self.trainer.update(
+            rewarded, request.temperature, dump=self.run.path, remaining=remaining
+        )
         self.iteration = following
         yield self._publish_policy()
         seconds["time/update"] = time.monotonic() - began
