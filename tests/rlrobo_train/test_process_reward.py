@@ -4,6 +4,7 @@ trajectories, is the same when it is loaded again, and a run takes its reward.""
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +203,13 @@ def test_a_model_of_another_kind_is_refused_with_the_cure(made: Path, tmp_path: 
         load_process_reward(made, {"reach": TASK}, "tokens", Senses(("wrist",), False), 112)
     with pytest.raises(ValueError, match=r"holds no process reward model .*leave process_reward"):
         check_fits(tmp_path, ["reach"], policy.spec)
+
+
+def test_a_model_of_the_form_before_is_refused(made: Path, tmp_path: Path) -> None:
+    old = shutil.copytree(made, tmp_path / "old")
+    (old / "process_reward.safetensors").touch()
+    with pytest.raises(ValueError, match=r"form before .*make it anew with --task reach"):
+        load_process_reward(old, {"reach": TASK}, "tokens", SENSES, 112)
 
 
 @pytest.mark.parametrize(

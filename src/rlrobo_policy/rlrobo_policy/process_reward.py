@@ -32,6 +32,8 @@ from rlrobo_policy.tree import prompt_states, symbol_logits
 from rlrobo_policy.vocabulary import word_token_ids
 
 CARD = "process_reward.json"
+OLD_HEAD = "process_reward.safetensors"
+"""Stands beside models of before, which were a head on a frozen VLM and cannot answer in digits."""
 DIGITS = tuple("0123456789")
 """Words of any VLM's language; each is one token."""
 BATCH = 64
@@ -69,8 +71,14 @@ def check_fits(
     directory: Path, tasks: Iterable[str], spec: PolicySpec, backbone: str | None = None
 ) -> None:
     """ValueError, which names what differs and the cure, where the model in the directory was made
-    for another task, observation or action space, or on another backbone (None: any)."""
+    for another task, observation or action space, on another backbone (None: any), or is of the
+    form before."""
     card, made_for = Card.load(directory), PolicySpec.load(directory)
+    if (directory / OLD_HEAD).exists():
+        raise ValueError(
+            f"process_reward:={directory} is of the form before ({OLD_HEAD}): make it anew with "
+            f"--task {','.join(card.tasks)}"
+        )
     if missing := [task for task in tasks if task not in card.tasks]:
         raise ValueError(
             f"process_reward:={directory} was made for {', '.join(card.tasks)}, not for "
