@@ -35,7 +35,7 @@ from rlrobo_train.evaluation import Rates, pooled, summary
 from rlrobo_train.examination import WATCHED_EPISODES, Examination
 from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.process_reward.shaping import process_metrics, with_process_reward
-from rlrobo_train.progress import Progress, final_line
+from rlrobo_train.progress import Progress, final_line, share_spent
 from rlrobo_train.rollout_metrics import rollout_metrics, served
 from rlrobo_train.run import RunDirectory
 from rlrobo_train.schedule import Schedule
@@ -373,11 +373,9 @@ class Conductor:
 
     def _share_spent(self, iteration: int) -> float:
         """The part of the budget that is spent after so many updates, by the first learner's
-        clock; above 1 where it is overdrawn."""
-        c = self.config
-        by_count = iteration / c.iterations if c.iterations else 0.0
-        by_time = self.run.wall_s / (60.0 * c.minutes) if c.minutes else 0.0
-        return max(by_count, self.learners.first(by_time))
+        clock."""
+        wall_s = self.learners.first(self.run.wall_s)
+        return share_spent(iteration, wall_s, self.config.minutes, self.config.iterations)
 
     def _rollout_metrics(
         self, buffer: RolloutBuffer, groups: list[RolloutGroup]

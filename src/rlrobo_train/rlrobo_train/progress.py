@@ -30,7 +30,9 @@ class Progress:
         """Shows a row of metrics with `iteration` and `wall_s`; what it lacks stays as it was."""
         self._latest |= row
         line = progress_line(self._latest, self._minutes, self._iterations)
-        self._display.show(line, self._spent())
+        latest = self._latest["iteration"], self._latest["wall_s"]
+        spent = share_spent(*latest, self._minutes, self._iterations)
+        self._display.show(line, min(1.0, spent))
 
     def note(self, text: str) -> None:
         """A line that stays."""
@@ -40,11 +42,13 @@ class Progress:
         """Leaves the terminal as it was; may be called again."""
         self._display.close()
 
-    def _spent(self) -> float:
-        """The part of the budget that is spent, of whichever limit is nearer."""
-        by_time = self._latest["wall_s"] / (60 * self._minutes) if self._minutes else 0.0
-        by_count = self._latest["iteration"] / self._iterations if self._iterations else 0.0
-        return min(1.0, max(by_time, by_count))
+
+def share_spent(iteration: float, wall_s: float, minutes: float, iterations: int) -> float:
+    """The part of the budget that is spent, of whichever limit is nearer; above 1 where it is
+    overdrawn. `minutes`, `iterations`: the budget, 0 where there is none."""
+    by_time = wall_s / (60.0 * minutes) if minutes else 0.0
+    by_count = iteration / iterations if iterations else 0.0
+    return max(by_time, by_count)
 
 
 def progress_line(row: Row, minutes: float = 0.0, iterations: int = 0) -> str:

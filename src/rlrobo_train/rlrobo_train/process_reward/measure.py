@@ -23,7 +23,7 @@ from rlrobo_train.groups import RolloutGroup
 from rlrobo_train.process_reward.auc import auc, auc_within, redrawn
 from rlrobo_train.process_reward.labels import LabelConfig, progress
 from rlrobo_train.process_reward.shaping import process_reward
-from rlrobo_train.process_reward.watched import Watched
+from rlrobo_train.process_reward.watched import Watched, converse
 
 EPISODES, BRANCHES, BRANCH_STEPS, TEMPERATURE, GAMMA = 24, 8, 3, 0.5, 0.9
 """Of the branches that scores are compared on: as Pick and Place and Stack are trained."""
@@ -135,12 +135,7 @@ def branches(simulator: Simulator, task: Task, policy: Policy, seed: int) -> Tur
         temperature=TEMPERATURE,
         branch_steps=BRANCH_STEPS,
     )
-    engine, turns = RolloutEngine(simulator, task, BRANCHES), []
-    batch: ObservationBatch | None = engine.start(request)
-    while batch is not None:
-        turns.append((batch, policy.act(batch)))
-        batch = None if batch.last else engine.act(turns[-1][1])
-    return turns
+    return list(converse(RolloutEngine(simulator, task, BRANCHES), request, policy))
 
 
 def branch_order(model: ProcessReward, turns: Turns) -> float:

@@ -18,7 +18,7 @@ from rlrobo_core.bag_reader import open_bag
 from rlrobo_core.bag_records import bags_in, rollouts
 from rlrobo_core.shifts import parse_task
 from rlrobo_core.tasks import Task
-from rlrobo_core.types import ObservationBatch, Observations, RolloutRequest
+from rlrobo_core.types import ActionBatch, ObservationBatch, Observations, RolloutRequest
 from rlrobo_policy.policy import Policy
 from rlrobo_sim import datasets
 from rlrobo_sim.demonstrations import expert_episodes
@@ -94,16 +94,19 @@ def of_policy(
         min_policy_version=policy.version,
         temperature=temperature,
     )
-    return list(watch(_rollouts(RolloutEngine(simulator, task, 1), request, policy)))
+    turns = converse(RolloutEngine(simulator, task, 1), request, policy)
+    return list(watch(batch for batch, _ in turns))
 
 
-def _rollouts(
+def converse(
     engine: RolloutEngine, request: RolloutRequest, policy: Policy
-) -> Iterator[ObservationBatch]:
+) -> Iterator[tuple[ObservationBatch, ActionBatch]]:
+    """What simulation and policy say in turn, all of a request."""
     batch: ObservationBatch | None = engine.start(request)
     while batch is not None:
-        yield batch
-        batch = None if batch.last else engine.act(policy.act(batch))
+        actions = policy.act(batch)
+        yield batch, actions
+        batch = None if batch.last else engine.act(actions)
 
 
 def of_expert(
