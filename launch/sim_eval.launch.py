@@ -6,6 +6,7 @@ Of several tasks (suite:=rlrobo4) also under shifts that training never saw, and
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo.arguments import (
     CAMERAS,
+    EVAL_TEMPERATURE,
     IMAGE_SIZE,
     POLICY,
     RANDOMIZE,
@@ -41,7 +42,7 @@ SCENE = [VARIANT, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [TASK, SUITE, SHIFTS, *POLICY, *SEARCH, EPISODES, SEED, OUT]
+    arguments = [TASK, SUITE, SHIFTS, *POLICY, *SEARCH, EPISODES, SEED, EVAL_TEMPERATURE, OUT]
     arguments += [NUM_ENVS, RANDOMIZE, ROBOT_MODEL, NAMESPACE, *RECORDING, *VIEWING]
     tasks = SUITE.parameter()
     evaluation = {"mode": "eval", "eval_seed": SEED.parameter(), "run_dir": OUT.parameter()}
@@ -59,6 +60,7 @@ def generate_launch_description() -> LaunchDescription:
                 *SEARCH,
                 *SCENE,
                 EPISODES,
+                EVAL_TEMPERATURE,
                 SHIFTS,
                 task=tasks,
                 group_size=1,

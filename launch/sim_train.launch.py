@@ -15,6 +15,7 @@ from rlrobo.arguments import (
     CAMERAS,
     CODEC,
     DEVICE,
+    EVAL_TEMPERATURE,
     IMAGE_SIZE,
     POLICY,
     PROPRIOCEPTION,
@@ -126,6 +127,7 @@ TRAINING = [
     Argument("kl_coef", 0.0, "weight of the divergence from where training began"),
     Argument("episodes", 200, "episodes of an evaluation"),
     Argument("eval_every", 20, "updates between evaluations; 0: only before and after"),
+    EVAL_TEMPERATURE,
 ]
 MODELLING = [TASK, *POLICY, WARM_START, LORA_RANK, SEED, RESUME]
 JUDGING = [PROCESS_REWARD, TASK, VARIANT, CODEC, DEVICE, IMAGE_SIZE, CAMERAS]

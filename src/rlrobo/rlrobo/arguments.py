@@ -30,6 +30,9 @@ SENSES = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION, HISTORY]
 POLICY = [VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, *SENSES]
 """What a policy needs to be loaded, besides its task."""
 
+EVAL_TEMPERATURE = Argument(
+    "eval_temperature", 0.0, "of the actions that an evaluation takes; 0: the likeliest one"
+)
 RANDOMIZE = Argument("randomize", False, "vary lights, colours, camera, friction and mass")
 ROBOT_MODEL = Argument("robot", "primitive", "primitive, menagerie (meshes) or menagerie:FOLDER")
 

@@ -100,7 +100,7 @@ class TrainConfig(PpoConfig, GrpoConfig, SearchConfig):
     """Groups (in branching and in ppo: episodes) that one update learns from; 0: as many as run
     side by side, at least 16."""
     temperature: float = field(default=1.0, metadata={"range": (0.01, 10.0)})
-    """Of the actions sampled for training; evaluation takes the most likely action."""
+    """Of the actions sampled for training."""
     max_policy_lag: int = field(default=0, metadata={"range": (0, 16)})
     """Updates that a rollout's policy may lag behind; 0: rollout and update take turns."""
     minutes: float = field(default=10.0, metadata={"range": (0.0, 1e6)})
@@ -115,6 +115,8 @@ class TrainConfig(PpoConfig, GrpoConfig, SearchConfig):
     """Episodes of an evaluation."""
     eval_seed: int = field(default=0, metadata={"range": (0, 2**31 - 1)})
     """Which held-out episodes: evaluation's seed is 2^31 + eval_seed, training's are below."""
+    eval_temperature: float = field(default=0.0, metadata={"range": (0.0, 10.0)})
+    """Of the actions that an evaluation takes; 0: the most likely one, as on a robot."""
     shifts: str = ""
     """What a checkpoint is tested under besides (mode eval): none, all, or names of shifts with
     commas between them; empty: all where several tasks are judged, none for one."""

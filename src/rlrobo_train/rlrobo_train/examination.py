@@ -68,7 +68,7 @@ class Examination:
             group_ids=tuple(self._learners.share(range(self._config.episodes))),
             group_size=self._config.best_of if self._config.looks else 1,
             min_policy_version=self._version,
-            temperature=0.0,
+            temperature=self._config.eval_temperature,
         )
 
     def add(self, buffer: RolloutBuffer) -> str:
@@ -85,6 +85,7 @@ class Examination:
             task=name,
             checkpoint=self._config.checkpoint or self._config.model,
             policy_version=self._version,
+            temperature=self._config.eval_temperature,
             **self._search,
         )
         task = self._tasks[parse_task(name)[0]]

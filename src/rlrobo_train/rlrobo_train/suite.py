@@ -32,6 +32,7 @@ def write_suite(run: Path, config: TrainConfig, rates: Rates, policy_version: in
         "checkpoint": config.checkpoint or config.model,
         "policy_version": policy_version,
         "eval_seed": config.eval_seed,
+        "temperature": config.eval_temperature,
         "command": shlex.join(sys.argv),
     }
     (run / "suite.json").write_text(json.dumps(found, indent=2) + "\n")

@@ -43,8 +43,8 @@ def _head(groups: Groups) -> str:
                      "return of one do not compare with those of another.")  # fmt: skip
     if unfinished := [run.name for run in members if not run.summary]:
         notes.append(f"Not finished: {', '.join(unfinished)}; the last figures are as of now.")
-    if len({_episodes(run) for run in members}) > 1:
-        notes.append("The runs were judged on different held-out episodes (episodes, eval_seed).")
+    if len({_judged(run) for run in members}) > 1:
+        notes.append("The runs were judged differently (episodes, eval_seed, eval_temperature).")
     return "\n".join(
         [
             f"<h1>{len(members)} runs</h1>",
@@ -54,8 +54,9 @@ def _head(groups: Groups) -> str:
     )
 
 
-def _episodes(run: RunData) -> tuple[Any, Any]:
-    return run.config.get("episodes"), run.config.get("eval_seed")
+def _judged(run: RunData) -> tuple[Any, ...]:
+    names = ("episodes", "eval_seed", "eval_temperature")
+    return tuple(run.config.get(name) for name in names)
 
 
 def _results(groups: Groups) -> str:
