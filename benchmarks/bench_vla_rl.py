@@ -38,6 +38,7 @@ JUDGE = "--process-reward"
 HELP = {"curriculum_starts": "frontier", "curriculum": "frontier", "process_reward": JUDGE}
 """What VLA-RL adds to a sparse reward."""
 FULL = {"algorithm": "ppo"} | HELP
+TRAJECTORIES = {"algorithm": "grpo", "gamma": "0.98"}
 BRANCHES = {"algorithm": "branch_grpo", "branch_steps": "3", "gamma": "0.9"}
 VARIANTS: dict[str, dict[str, str]] = {
     "full": FULL,
@@ -47,9 +48,11 @@ VARIANTS: dict[str, dict[str, str]] = {
     "no_warmup": FULL | {"critic_warmup": "0"},
     "separate_critic": FULL | {"critic": "separate"},
     "temperature_1.5": FULL | {"temperature": "1.5"},
-    "grpo": {"algorithm": "grpo"},
-    "grpo_full": {"algorithm": "grpo"} | HELP,
+    "grpo": TRAJECTORIES,
+    "grpo_full": TRAJECTORIES | HELP,
     "branch_grpo": BRANCHES,
+    "branch_grpo_process_reward": BRANCHES | {"process_reward": JUDGE},
+    "branch_grpo_curriculum": BRANCHES | HELP | {"process_reward": ""},
     "branch_grpo_full": BRANCHES | HELP,
 }
 

@@ -113,6 +113,7 @@ TRAINING = [
     ),
     Argument("learning_rate", 2e-4, "of AdamW"),
     Argument("anneal_lr", False, "the rate falls linearly to 0 over the budget"),
+    Argument("lr_warmup", 0, "AdamW steps over which the rate rises from near 0"),
     Argument("temperature", 1.0, "of the actions that are sampled for training"),
     Argument("minutes", 10.0, "train for this time; 0: no limit"),
     Argument("iterations", 0, "train for this many updates; 0: no limit"),

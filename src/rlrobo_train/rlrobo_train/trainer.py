@@ -38,6 +38,9 @@ class UpdateConfig:
     """Of AdamW."""
     anneal_lr: bool = False
     """It falls linearly to 0 over the run's budget; else it is constant."""
+    lr_warmup: int = 0
+    """AdamW steps over which it rises from near 0: the first ones, which go by the sign of a single
+    gradient, are otherwise as long as any."""
     clip_low: float = 0.2
     clip_high: float = 0.28
     """Bounds of the probability ratio, 1 - clip_low to 1 + clip_high (DAPO)."""
@@ -84,6 +87,8 @@ class Trainer(ABC):
             self._parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self._initial_lrs = [group["lr"] for group in self.optimizer.param_groups]
+        self._lr_scale = 1.0
+        """Of all rates, in this update."""
         self.learners = ALONE
         """Who else makes the same updates (`learners.py`)."""
         self._waiting: list[list[Weighed]] = []
@@ -97,9 +102,8 @@ class Trainer(ABC):
         """One iteration on whole groups; the policy's version goes up by one even where no group
         has anything to teach. NotFinite, after saving the batch into `dump`, on NaN. `remaining`:
         the part of the run's budget that is left, which scales the rate at `anneal_lr`."""
-        scale = remaining if self.config.anneal_lr else 1.0
-        for group, initial_lr in zip(self.optimizer.param_groups, self._initial_lrs, strict=True):
-            group["lr"] = initial_lr * scale
+        self._lr_scale = remaining if self.config.anneal_lr else 1.0
+        self._set_rates()
         weighed = self._waiting + self._weigh(groups)
         waits = self._actions(weighed) < self.config.min_actions
         self._waiting = weighed if waits else []
@@ -172,8 +176,18 @@ class Trainer(ABC):
         ]
         if batches and not all(bool(torch.isfinite(norm)) for norm in norms):
             raise self._not_finite(batches[0], dump)
+        self._set_rates()
         self.optimizer.step()
         return terms, float(norms[0])
+
+    def _set_rates(self) -> None:
+        """Of the next AdamW step. What has not learned yet, as the policy beside a critic that
+        warms up, begins its own rise when it does."""
+        for group, initial_lr in zip(self.optimizer.param_groups, self._initial_lrs, strict=True):
+            states = (self.optimizer.state.get(p, {}) for p in group["params"])
+            steps = max((int(state["step"]) for state in states if state), default=0)
+            risen = min(1.0, (steps + 1) / max(1, self.config.lr_warmup))
+            group["lr"] = initial_lr * self._lr_scale * risen
 
     def _actions(self, weighed: list[list[Weighed]]) -> int:
         """Of all learners."""
