@@ -69,6 +69,7 @@ ACTING_POLICY = [
     *POLICY,
     *(it for it in SEARCH if it not in (CRITIC_FROM, JUDGED_BY)),
     *REMOTE,
+    Argument("act_temperature", 0.0, "of its actions; 0: the likeliest one"),
     Argument("rate_hz", 0.0, "targets a second; 0: as the task was trained"),
     Argument("max_observation_age", 0.3, "no target from older images or states [s]"),
 ]

@@ -54,6 +54,16 @@ def test_a_robot_gets_the_very_targets_that_a_rollout_gets(readings: Readings) -
     np.testing.assert_array_equal(np.repeat(ours, 2, axis=0), theirs[:2])
 
 
+def test_at_a_temperature_every_step_draws_anew(readings: Readings) -> None:
+    """Of one unchanged observation: what the likeliest action would repeat for ever."""
+    policy = load_policy(str(shipped_checkpoint(["reach"])), make_task("reach"))
+    readings.temperature = 1.0
+    drawn = [policy.act(readings.observe("reach", 1, step, seed=0)).target_M for step in range(8)]
+    assert len(np.unique(np.concatenate(drawn), axis=0)) > 1
+    again = policy.act(readings.observe("reach", 1, 0, seed=0)).target_M
+    np.testing.assert_array_equal(again, drawn[0])
+
+
 def test_a_camera_of_another_shape_is_seen_as_the_policy_was_trained(readings: Readings) -> None:
     readings.images["front"] = Stamped(picture(480, 640), NOW)
     observed = readings.observe("reach", 1, 0, seed=0).observations

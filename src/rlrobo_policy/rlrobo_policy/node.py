@@ -63,6 +63,9 @@ class PolicyConfig(RemoteConfig, SearchConfig):
     """Run directory of a training that is resumed: model and spaces are as it says."""
     edge: Literal["rollouts", "robot"] = "rollouts"
     """Whom it acts for: the batched rollouts of a simulation, or one robot with its topics."""
+    act_temperature: float = field(default=0.0, metadata={"range": (0.0, 10.0)})
+    """Of a robot's actions; 0: the likeliest one. What was trained from success alone acts best at
+    the temperature that it was trained at."""
     rate_hz: float = field(default=0.0, metadata={"range": (0.0, 100.0)})
     """Of a robot: targets a second [Hz]; 0: as the task was trained."""
     max_observation_age: float = field(default=0.3, metadata={"range": (0.01, 10.0)})
@@ -121,7 +124,9 @@ class PolicyNode(RecordNode):
         tasks = make_tasks(config.task, config.variant).values()
         task = widest_task(tasks)
         cameras = senses_for(tasks, config.cameras, config.proprioception).cameras
-        readings = Readings(cameras, config.image_size, config.max_observation_age)
+        readings = Readings(
+            cameras, config.image_size, config.max_observation_age, config.act_temperature
+        )
         return RobotEdge(
             self, readings, task.name, config.rate_hz or task.control_hz, config.base_frame
         )
@@ -196,6 +201,12 @@ def make_policy(config: PolicyConfig) -> Policy:
 
 def _check_where(config: PolicyConfig) -> None:
     """ValueError where a search is asked for that cannot be made there."""
+    if config.best_of > 1 and config.act_temperature:
+        raise ValueError(
+            f"best_of:={config.best_of} begins with the most likely action and samples the others "
+            f"at search_temperature:={config.search_temperature}: leave out act_temperature:="
+            f"{config.act_temperature}, or the search"
+        )
     if config.best_of > 1 and config.policy_backend == "remote":
         raise ValueError(
             f"best_of:={config.best_of} is for a policy of this node; leave it out with "

@@ -31,6 +31,8 @@ class Readings:
     """[px]"""
     max_age: float
     """[s] of everything in an observation"""
+    temperature: float = 0.0
+    """That the policy shall draw its action at; 0: the likeliest one."""
     images: dict[str, Stamped[NDArray[np.uint8]]] = field(default_factory=dict)
     """camera -> u8[H, W, 3], RGB, as it came"""
     ee_pose: Stamped[NDArray[np.float32]] | None = None
@@ -75,7 +77,7 @@ class Readings:
                 group_ids=(episode,),
                 group_size=1,
                 min_policy_version=-1,
-                temperature=0.0,
+                temperature=self.temperature,
             ),
             observations=Observations(
                 image_NC=np.stack(images_C)[None],
