@@ -84,7 +84,9 @@ def test_in_a_terminal_the_line_is_redrawn_and_the_cursor_comes_back(monkeypatch
 
 
 def test_the_last_line_names_run_and_success() -> None:
-    line = final_line(Path("runs/a"), SuccessRate(47, 100), SuccessRate(182, 200))
+    line = final_line(Path("runs/a"), SuccessRate(47, 100), SuccessRate(182, 200), 0.0)
     assert "runs/a" in line
     assert "47.0% [37.5, 56.7]" in line and "91.0% [86.2, 94.2]" in line
-    assert "200 held-out episodes" in line
+    assert line.endswith("200 held-out episodes)")
+    sampled = final_line(Path("runs/a"), None, SuccessRate(182, 200), 0.25)
+    assert sampled.endswith("200 held-out episodes, actions sampled at temperature 0.25)")

@@ -342,7 +342,8 @@ class Conductor:
         if self.learners.writes:
             if before is None:
                 examination.report()
-            print(final_line(self.run.path, before, pooled(self.after)), flush=True)
+            temperature = self.config.eval_temperature
+            print(final_line(self.run.path, before, pooled(self.after), temperature), flush=True)
         self.done = True
 
     # ------------------------------------------------------------------ small things

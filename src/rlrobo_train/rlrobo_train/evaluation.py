@@ -58,6 +58,12 @@ def evaluate(groups: list[RolloutGroup], seed: int) -> Evaluation:
     )
 
 
+def episodes_told(episodes: int, temperature: float) -> str:
+    """What a success is of, in words."""
+    sampled = f", actions sampled at temperature {temperature:g}" if temperature else ""
+    return f"{episodes} held-out episodes{sampled}"
+
+
 def pooled(rates: Rates) -> SuccessRate:
     """Over the episodes of all tasks: their mean, for each has as many."""
     return SuccessRate(

@@ -11,6 +11,7 @@ from rich.progress import BarColumn
 from rich.progress import Progress as RichProgress
 
 from rlrobo_core.intervals import SuccessRate
+from rlrobo_train.evaluation import episodes_told
 from rlrobo_train.metrics import Row
 
 
@@ -76,11 +77,13 @@ def progress_line(row: Row, minutes: float = 0.0, iterations: int = 0) -> str:
     return "  ".join(parts)
 
 
-def final_line(run: Path, before: SuccessRate | None, after: SuccessRate) -> str:
+def final_line(
+    run: Path, before: SuccessRate | None, after: SuccessRate, temperature: float
+) -> str:
     """The last line of a run: where it is, and success (before, in training, and) after it with
-    95% intervals."""
+    95% intervals, of evaluations at this temperature."""
     rates = f"{before} before, {after} after" if before else f"{after}"
-    return f"{run}: success {rates} (95% intervals, {after.episodes} held-out episodes)"
+    return f"{run}: success {rates} (95% intervals, {episodes_told(after.episodes, temperature)})"
 
 
 class _Display(Protocol):

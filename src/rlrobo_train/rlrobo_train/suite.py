@@ -13,7 +13,7 @@ from rich.table import Table
 from rlrobo_core.intervals import SuccessRate
 from rlrobo_core.shifts import NO_SHIFT, SHIFTS, request_name
 from rlrobo_train.config import TrainConfig
-from rlrobo_train.evaluation import Rates, pooled, told
+from rlrobo_train.evaluation import Rates, episodes_told, pooled, told
 
 LEGEND = "A dash: the task has nothing that this shift could change."
 
@@ -60,7 +60,8 @@ def _markdown(config: TrainConfig, rates: Rates, checkpoint: str) -> str:
 
 
 def _title(config: TrainConfig) -> str:
-    return f"success in {config.episodes} held-out episodes each, with 95% intervals"
+    told_of = episodes_told(config.episodes, config.eval_temperature)
+    return f"success with 95% intervals, each in {told_of}"
 
 
 def _cells(config: TrainConfig, rates: Rates) -> list[list[str]]:

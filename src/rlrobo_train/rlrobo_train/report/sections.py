@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from rlrobo_train.evaluation import episodes_told
 from rlrobo_train.report import html
 from rlrobo_train.report.data import EvaluationFile, RunData
 from rlrobo_train.report.panels import (
@@ -129,12 +130,17 @@ def evaluations(run: RunData) -> str:
         "evaluations",
         "Evaluations",
         html.paragraph(
-            "Greedy, on held-out episodes, the same each time. The interval is Wilson's, over "
+            f"Each of {_told(run)}, the same each time. The interval is Wilson's, over "
             "these episodes: it says nothing of how training seeds differ."
         ),
         html.table((*header, "return"), rows, "numbers"),
         *(_outcome_map(task, run.evaluations) for task in tasks),
     )
+
+
+def _told(run: RunData) -> str:
+    config = run.config
+    return episodes_told(config.get("episodes", 0), config.get("eval_temperature", 0.0))
 
 
 def _tasks(found: list[EvaluationFile]) -> list[str]:
