@@ -41,6 +41,7 @@ FULL = {"algorithm": "ppo"} | HELP
 TRAJECTORIES = {"algorithm": "grpo", "gamma": "0.98"}
 BRANCHES = {"algorithm": "branch_grpo", "branch_steps": "3", "gamma": "0.9"}
 VARIANTS: dict[str, dict[str, str]] = {
+    "ppo": {"algorithm": "ppo"},
     "full": FULL,
     "no_process_reward": FULL | {"process_reward": ""},
     "no_curriculum": FULL | {"curriculum_starts": "none", "curriculum": "none"},
@@ -166,7 +167,8 @@ def table(rows: list[dict[str, Any]]) -> Table:
 
 def words(options: argparse.Namespace, settings: dict[str, str], seed: int) -> list[str]:
     """The command line of a run."""
-    said = {k: options.process_reward if v == JUDGE else v for k, v in settings.items()}
+    said = dict(item.split("=", 1) for item in options.extra)
+    said |= {k: options.process_reward if v == JUDGE else v for k, v in settings.items()}
     if "," not in options.task:
         said.pop("curriculum", None)
     said |= {
@@ -178,7 +180,6 @@ def words(options: argparse.Namespace, settings: dict[str, str], seed: int) -> l
         "eval_every": options.eval_every,
         "seed": seed,
     }
-    said |= dict(item.split("=", 1) for item in options.extra)
     given = {k.replace("_", "-"): str(v) for k, v in said.items() if v != ""}
     flags = {"true": "--{}", "false": "--no-{}"}
     return [
@@ -222,7 +223,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--out", type=Path, default=Path("runs/vla_rl"))
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--extra", nargs="*", default=[], help="of every run, name=value")
+    parser.add_argument(
+        "--extra",
+        nargs="*",
+        default=[],
+        help="of every run whose variant says nothing else, name=value",
+    )
     options = parser.parse_args()
     added = {name: dict(item.split("=", 1) for item in items) for name, *items in options.add}
     variants = VARIANTS | {name: FULL | settings for name, settings in added.items()}
