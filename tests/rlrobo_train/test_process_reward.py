@@ -3,7 +3,7 @@ trajectories, is the same when it is loaded again, and a run takes its reward.""
 
 from __future__ import annotations
 
-import math
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -183,7 +183,8 @@ def test_where_nothing_succeeded_there_is_nothing_to_learn_from(learned, watched
 def test_what_needs_both_kinds_is_not_told_of_one(learned, watched, held_out) -> None:
     good = HeldOut([it for it in watched if it.success], held_out.turns)
     told = measure(learned, TASK, good, LabelConfig())
-    assert math.isnan(told["auc_trajectories"]) and told["explained"] > 0.7
+    assert told["auc_trajectories"] is told["auc_trajectories_ci95"] is None
+    assert told["explained"] > 0.7 and json.loads(json.dumps(told, allow_nan=False)) == told
 
 
 # ---------------------------------------------------------------- what does not fit

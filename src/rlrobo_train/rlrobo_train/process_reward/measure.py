@@ -46,7 +46,7 @@ def measure(
     model: ProcessReward, task: Task, held_out: HeldOut, config: LabelConfig
 ) -> dict[str, Any]:
     """With the 95% of a bootstrap that draws trajectories. What needs trajectories of both kinds,
-    or branches, is NaN where there are none."""
+    or branches, is None where there are none."""
     watched = held_out.watched
     score = [judged(model, it) for it in watched]
     success_E = np.array([it.success for it in watched])
@@ -70,7 +70,7 @@ def measure(
         f"{measured['successful']} of them successful",
         flush=True,
     )
-    return measured
+    return {name: None if np.isnan(value).any() else value for name, value in measured.items()}
 
 
 def areas(score: Sequence[NDArray[np.float32]], success_E: NDArray[np.bool_]) -> dict[str, float]:
