@@ -201,12 +201,7 @@ def make_policy(config: PolicyConfig) -> Policy:
 
 def _check_where(config: PolicyConfig) -> None:
     """ValueError where a search is asked for that cannot be made there."""
-    if config.best_of > 1 and config.act_temperature:
-        raise ValueError(
-            f"best_of:={config.best_of} begins with the most likely action and samples the others "
-            f"at search_temperature:={config.search_temperature}: leave out act_temperature:="
-            f"{config.act_temperature}, or the search"
-        )
+    config.check_temperature("act_temperature", config.act_temperature)
     if config.best_of > 1 and config.policy_backend == "remote":
         raise ValueError(
             f"best_of:={config.best_of} is for a policy of this node; leave it out with "

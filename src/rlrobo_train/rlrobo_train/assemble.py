@@ -163,12 +163,7 @@ def _check_search(config: TrainConfig) -> None:
         raise ValueError(
             f"best_of:={config.best_of} searches at test time: leave it out, or set mode:=eval"
         )
-    if config.eval_temperature:
-        raise ValueError(
-            f"best_of:={config.best_of} begins with the most likely action and samples the others "
-            f"at search_temperature:={config.search_temperature}: leave out eval_temperature:="
-            f"{config.eval_temperature}, or the search"
-        )
+    config.check_temperature("eval_temperature", config.eval_temperature)
     check_search(config, config.checkpoint, config.history)
     if config.looks and config.workers:
         raise ValueError(

@@ -31,3 +31,12 @@ class SearchConfig:
     def looks(self) -> bool:
         """Whether each action is tried in the simulation before one is chosen."""
         return self.best_of > 1 and self.scorer != "likelihood"
+
+    def check_temperature(self, name: str, temperature: float) -> None:
+        """ValueError where the actions of a search are to be drawn at a temperature besides."""
+        if self.best_of > 1 and temperature:
+            raise ValueError(
+                f"best_of:={self.best_of} begins with the most likely action and samples the "
+                f"others at search_temperature:={self.search_temperature}: leave out "
+                f"{name}:={temperature}, or the search"
+            )
