@@ -46,6 +46,9 @@ class PpoConfig(UpdateConfig):
     """shared: the critic reads the policy's own backbone; separate: a copy of it (ppo)."""
     critic_warmup: int = 5
     """Updates at the beginning in which the critic alone learns (ppo)."""
+    critic_warmup_epochs: int = 8
+    """Passes over the rollouts of such an update: the policy that they judge stands still, so that
+    they stay true (ppo)."""
     critic_learning_rate: float = 1e-3
     """Of what is the critic's own: its head, and with critic:=separate its backbone (ppo)."""
     value_coef: float = 0.5
@@ -71,6 +74,10 @@ class PpoTrainer(Trainer):
     def warming_up(self) -> bool:
         """Whether the critic alone learns in this update."""
         return self.policy.version < self.ppo.critic_warmup
+
+    @property
+    def passes(self) -> int:
+        return self.ppo.critic_warmup_epochs if self.warming_up else super().passes
 
     def advantages(self, group: RolloutGroup) -> NDArray[np.float64]:
         """As the last update, which learned from the group, had them."""

@@ -112,7 +112,7 @@ class Trainer(ABC):
         terms: list[tuple[LossTerms, int]] = []
         norms: list[float] = []
         size = self.config.minibatch_size
-        passes = (minibatches(learned, size, rng, self.learners) for _ in range(self.config.epochs))
+        passes = (minibatches(learned, size, rng, self.learners) for _ in range(self.passes))
         for part in chain.from_iterable(passes):
             part_terms, norm = self._step(part, temperature, dump)
             terms += part_terms
@@ -125,6 +125,11 @@ class Trainer(ABC):
             "groups/without_variance": float(sum(not decisions for decisions in taught)),
             "groups/decisions": float(sum(taught)),
         }
+
+    @property
+    def passes(self) -> int:
+        """Over the rollouts of this update."""
+        return self.config.epochs
 
     def save_files(self, directory: Path) -> None:
         """What stands beside the model's weights in a checkpoint."""
