@@ -190,8 +190,9 @@ def test_a_run_with_a_history_is_on_policy_and_its_checkpoint_knows(
         run_local(conductor, RolloutEngine(simulator, TASK, G), conductor.trainer.policy)
     finally:
         conductor.close()
-    rows = [row for row in read_metrics(run) if "loss/policy" in row]
-    assert [row["policy/ratio_first"] for row in rows] == pytest.approx([1.0, 1.0], abs=1e-4)
+    ratios = [row["policy/ratio_first"] for row in read_metrics(run) if "loss/policy" in row]
+    updates = 1 if algorithm == "ppo" else 2  # in the first the critic warms up
+    assert ratios == pytest.approx([1.0] * updates, abs=1e-4)
     checkpoint = str(sorted((run / "checkpoints").iterdir())[-1])
     assert json.loads((Path(checkpoint) / "rlrobo.json").read_text())["history"] == 2
     assert load_policy(checkpoint, TASK, history=2).spec.history == 2

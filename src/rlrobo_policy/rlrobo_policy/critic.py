@@ -42,20 +42,32 @@ class Critic(nn.Module):
         self.backbone = copy.deepcopy(model) if backbone == "separate" else None
         self.spec = {"critic": backbone, "backbone": size_of(model), **asdict(policy.spec)}
 
-    def forward(self, state_NH: torch.Tensor, inputs: PromptInputs) -> torch.Tensor:
-        """f32[N]. `state_NH`: the policy's hidden states of these prompts, which a critic with a
-        backbone of its own does not look at."""
+    def forward(self, state_NH: torch.Tensor | None, inputs: PromptInputs) -> torch.Tensor:
+        """f32[N]. `state_NH`: the policy's hidden states of these prompts; a critic with a backbone
+        of its own does not look at them."""
         if self.backbone is not None:
             state_NH = prompt_states(self.backbone, inputs, self.token_V)
+        assert state_NH is not None
+        return self.read(state_NH)
+
+    def read(self, state_NH: torch.Tensor) -> torch.Tensor:
+        """f32[N], the values that are read off these hidden states of its backbone."""
         return self.head(state_NH.float())[:, 0]
+
+    @torch.no_grad()
+    def states(
+        self, model: Qwen2_5_VLForConditionalGeneration, inputs: PromptInputs
+    ) -> torch.Tensor:
+        """[N, H], what it reads off, of prompts that no action follows, `model` being the
+        policy's."""
+        return prompt_states(self.backbone or model, inputs, self.token_V)
 
     @torch.no_grad()
     def judge(
         self, model: Qwen2_5_VLForConditionalGeneration, inputs: PromptInputs
     ) -> torch.Tensor:
-        """f32[N], the values of prompts that no action follows, `model` being the policy's."""
-        state_NH = prompt_states(self.backbone or model, inputs, self.token_V)
-        return self.head(state_NH.float())[:, 0]
+        """f32[N], the values of such prompts."""
+        return self.read(self.states(model, inputs))
 
     def trained(self) -> dict[str, nn.Parameter]:
         """By name; with LoRA of the backbone the adapter alone."""

@@ -27,6 +27,8 @@ class Weighed(NamedTuple):
     advantage_S: NDArray[np.float64]
     value: float = 0.0
     """What the critic said of the observation before the update, where there is one."""
+    state_H: torch.Tensor | None = None
+    """What it read that off, where that does not change as it learns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +44,7 @@ class Batch:
     behaviour_NST: torch.Tensor
     advantage_NS: torch.Tensor
     value_N: torch.Tensor
+    state_NH: torch.Tensor | None
 
 
 def units(weighed: Sequence[Sequence[Weighed]], history: int) -> list[list[Weighed]]:
@@ -91,6 +94,7 @@ def pack(policy: VlmPolicy, rows: Sequence[Weighed], size: int) -> list[Batch]:
 
 def _stack(policy: VlmPolicy, rows: Sequence[Weighed]) -> Batch:
     decisions = [row.decision for row in rows]
+    states = [row.state_H for row in rows if row.state_H is not None]
     return Batch(
         image_NC=np.stack([d.image_C for d in decisions]),
         text_N=prompts(policy, decisions),
@@ -99,6 +103,7 @@ def _stack(policy: VlmPolicy, rows: Sequence[Weighed]) -> Batch:
         behaviour_NST=torch.from_numpy(np.stack([d.logprob_ST for d in decisions])),
         advantage_NS=torch.from_numpy(np.stack([row.advantage_S for row in rows])).float(),
         value_N=torch.tensor([row.value for row in rows]),
+        state_NH=torch.stack(states) if states else None,
     )
 
 

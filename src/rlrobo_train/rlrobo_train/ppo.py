@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,6 +57,18 @@ class PpoConfig(UpdateConfig):
     """How far an update may move a value, in units of return; 0: not bounded (ppo)."""
 
 
+STANDS_STILL = LossTerms(*(torch.zeros(()) for _ in range(6)), ratio_max=torch.ones(()))
+"""Of a policy beside a critic that warms up."""
+
+
+class Judged(NamedTuple):
+    """An observation, in the eyes of the critic."""
+
+    value: float
+    state_H: torch.Tensor | None
+    """What it was read off, where that does not change as the critic learns."""
+
+
 class PpoTrainer(Trainer):
     """The policy and its critic."""
 
@@ -85,24 +97,24 @@ class PpoTrainer(Trainer):
 
     def _weigh(self, groups: list[RolloutGroup]) -> list[list[Weighed]]:
         seen = [it for group in groups for it in (*group.decisions, *group.end.values())]
-        value = iter(self._judge(seen))
+        judged = iter(self._judge(seen))
         weighed, self._advantages = [], {}
         for group in groups:
-            value_D = np.array([next(value) for _ in group.decisions])
+            judged_D = [next(judged) for _ in group.decisions]
             after_G = np.zeros(len(group.reward_GL))
             for rollout in group.end:
-                after_G[rollout] = next(value)
-            weighed.append(self._weigh_group(group, value_D, after_G))
+                after_G[rollout] = next(judged).value
+            weighed.append(self._weigh_group(group, judged_D, after_G))
         self._look_over(weighed)
         return weighed
 
     def _weigh_group(
-        self, group: RolloutGroup, value_D: NDArray[np.float64], after_G: NDArray[np.float64]
+        self, group: RolloutGroup, judged_D: Sequence[Judged], after_G: NDArray[np.float64]
     ) -> list[Weighed]:
-        """`value_D`: of the group's decisions; `after_G`: after each rollout's last step."""
+        """`judged_D`: the group's decisions; `after_G`: values after each rollout's last step."""
         value_GL = np.zeros(group.reward_GL.shape)
-        for decision, value in zip(group.decisions, value_D, strict=True):
-            value_GL[decision.rollout_S, decision.step] = value
+        for decision, judged in zip(group.decisions, judged_D, strict=True):
+            value_GL[decision.rollout_S, decision.step] = judged.value
         advantage_GL = gae(
             group.reward_GL,
             value_GL,
@@ -113,8 +125,8 @@ class PpoTrainer(Trainer):
         )
         self._advantages[group.group_id] = advantage_GL
         return [
-            Weighed(decision, advantage_GL[decision.rollout_S, decision.step], float(value))
-            for decision, value in zip(group.decisions, value_D, strict=True)
+            Weighed(decision, advantage_GL[decision.rollout_S, decision.step], *judged)
+            for decision, judged in zip(group.decisions, judged_D, strict=True)
         ]
 
     def _look_over(self, weighed: list[list[Weighed]]) -> None:
@@ -132,36 +144,56 @@ class PpoTrainer(Trainer):
             "value/warming_up": float(self.warming_up),
         }
 
-    def _judge(self, seen: Sequence[Seen]) -> list[float]:
-        """What the critic says of each."""
-        values: list[float] = []
+    def _judge(self, seen: Sequence[Seen]) -> list[Judged]:
+        """What the critic says of each, and while it warms up on the policy's backbone, which
+        stands still, what it reads that off: the warm-up's passes are over these alone."""
+        judged: list[Judged] = []
+        keep = self.warming_up and self.critic.backbone is None
         for first in range(0, len(seen), self.config.micro_batch):
             part = seen[first : first + self.config.micro_batch]
             image_NC = np.stack([it.image_C for it in part])
             texts, past_N = prompts(self.policy, part), pasts(self.policy, part)
             inputs = self.policy.encode_prompts(image_NC, texts, past_N, fold=True)
-            values += self.critic.judge(self.model, inputs.to(self.policy.device)).tolist()
-        return values
+            state_NH = self.critic.states(self.model, inputs.to(self.policy.device))
+            with torch.no_grad():
+                value_N = self.critic.read(state_NH).tolist()
+            states = state_NH if keep else [None] * len(part)
+            judged += [Judged(*it) for it in zip(value_N, states, strict=True)]
+        return judged
 
     def _loss(self, batch: Batch, temperature: float) -> LossTerms:
+        if self.warming_up:
+            return self._with_value_loss(STANDS_STILL, self._values_in_warmup(batch), batch)
         inputs, index_NST = self._inputs(batch)
-        device, token_V = self.policy.device, self.policy.token_V
-        advantage_NS = batch.advantage_NS.to(device)
-        with torch.set_grad_enabled(not self.warming_up):
-            state_NSTH = action_states(self.model, inputs, index_NST, token_V)
-            terms = self._surrogate(
-                symbol_logits(self.model, state_NSTH, token_V),
-                index_NST,
-                inputs,
-                batch,
-                (advantage_NS - self._mean) / (self._std + 1e-8),
-                temperature,
-                whole_actions=True,
-            )
-        value_NS = self.critic(state_NSTH[:, 0, 0], inputs)[:, None].expand_as(advantage_NS)
-        before_NS = batch.value_N.to(device)[:, None].expand_as(advantage_NS)
+        token_V = self.policy.token_V
+        advantage_NS = batch.advantage_NS.to(self.policy.device)
+        state_NSTH = action_states(self.model, inputs, index_NST, token_V)
+        terms = self._surrogate(
+            symbol_logits(self.model, state_NSTH, token_V),
+            index_NST,
+            inputs,
+            batch,
+            (advantage_NS - self._mean) / (self._std + 1e-8),
+            temperature,
+            whole_actions=True,
+        )
+        return self._with_value_loss(terms, self.critic(state_NSTH[:, 0, 0], inputs), batch)
+
+    def _values_in_warmup(self, batch: Batch) -> torch.Tensor:
+        """f32[N]"""
+        if batch.state_NH is not None:
+            return self.critic.read(batch.state_NH)
+        inputs, _ = self._inputs(batch)
+        return self.critic(None, inputs)
+
+    def _with_value_loss(self, terms: LossTerms, value_N: torch.Tensor, batch: Batch) -> LossTerms:
+        advantage_NS = batch.advantage_NS.to(self.policy.device)
+        before_NS = batch.value_N.to(self.policy.device)[:, None].expand_as(advantage_NS)
         value, clipped = value_loss(
-            value_NS, before_NS, before_NS + advantage_NS, self.ppo.value_clip
+            value_N[:, None].expand_as(advantage_NS),
+            before_NS,
+            before_NS + advantage_NS,
+            self.ppo.value_clip,
         )
         return terms._replace(
             total=terms.total + self.ppo.value_coef * value,
@@ -174,7 +206,10 @@ class PpoTrainer(Trainer):
         return [*super()._parameters(), {"params": own, "lr": self.ppo.critic_learning_rate}]
 
     def _metrics(self, terms: list[tuple[LossTerms, int]], norms: list[float]) -> UpdateStats:
-        return super()._metrics(terms, norms) | {
+        told = super()._metrics(terms, norms)
+        if self._values["value/warming_up"]:  # nothing was asked of the policy
+            told = {key: value for key, value in told.items() if key.startswith("optim/")}
+        return told | {
             "loss/value": mean(terms, "value"),
             "value/clip_fraction": mean(terms, "value_clip_fraction"),
             **self._values,

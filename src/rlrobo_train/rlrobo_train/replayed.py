@@ -149,7 +149,7 @@ class Listener(Conductor):
                 "with phase train; the lines above say what was left out"
             )
         self._save_checkpoint()
-        told = {name: float(np.mean([row[name] for row in self._learned])) for name in STALENESS}
+        told = {name: self._mean(name) for name in STALENESS}
         self.run.finish({"iterations": self.iteration, "groups_dropped": self._dropped} | told)
         self.progress.close()
         print(
@@ -158,6 +158,10 @@ class Listener(Conductor):
             f"KL {told['policy/approx_kl']:.4f}, {told['policy/clip_fraction']:.1%} clipped",
             flush=True,
         )
+
+    def _mean(self, name: str) -> float:
+        """Of the updates that say it: in a critic's warm-up the policy stands still."""
+        return float(np.mean([row[name] for row in self._learned if name in row] or [0.0]))
 
     def _rollout_metrics(
         self, buffer: RolloutBuffer, groups: list[RolloutGroup]
