@@ -167,11 +167,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
 
 def words(options: argparse.Namespace, settings: dict[str, str], seed: int) -> list[str]:
     """The command line of a run."""
-    said = dict(item.split("=", 1) for item in options.extra)
-    said |= {k: options.process_reward if v == JUDGE else v for k, v in settings.items()}
-    if "," not in options.task:
-        said.pop("curriculum", None)
-    said |= {
+    said = {
         "task": options.task,
         "reward": options.reward,
         "minutes": options.minutes,
@@ -180,6 +176,10 @@ def words(options: argparse.Namespace, settings: dict[str, str], seed: int) -> l
         "eval_every": options.eval_every,
         "seed": seed,
     }
+    said |= dict(item.split("=", 1) for item in options.extra)
+    said |= {k: options.process_reward if v == JUDGE else v for k, v in settings.items()}
+    if "," not in options.task:
+        said.pop("curriculum", None)
     given = {k.replace("_", "-"): str(v) for k, v in said.items() if v != ""}
     flags = {"true": "--{}", "false": "--no-{}"}
     return [

@@ -20,7 +20,7 @@ from rlrobo.interpreter.supervisor import refuse_includes, wanted
 from rlrobo.viewer.node import ViewConfig
 from rlrobo_core.config import from_values
 from rlrobo_core.robot.arm import ArmConfig
-from rlrobo_policy.node import PolicyConfig
+from rlrobo_policy.node import PolicyConfig, make_policy
 from rlrobo_robot.calibration.node import CalibrationConfig
 from rlrobo_robot.episodes.node import EpisodesConfig
 from rlrobo_robot.fr3.bridge import Fr3Config
@@ -80,6 +80,24 @@ def parameters_by_node(file: Path, scratch: Path, *given: str) -> list[tuple[Nod
     return found
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_the_trainer_is_told_at_which_temperature_to_evaluate(file: Path, tmp_path: Path) -> None:
+    told = parameters(file, tmp_path, "eval_temperature:=0.25")["rlrobo_train"]
+    assert from_values(TrainConfig, told).eval_temperature == 0.25
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"best_of": 4, "scorer": "likelihood"}, r"best_of:=4 .*leave out act_temperature:=0.25"),
+        ({"policy_backend": "remote", "openpi": True}, r"act_temperature:=0.25 .*openpi's"),
+    ],
+)
+def test_a_temperature_that_nobody_would_draw_at_is_refused(options: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make_policy(PolicyConfig(edge="robot", act_temperature=0.25, **options))
+
+
 ARMS = {
     "mock": ["mock_arm"],
     "mujoco": ["mujoco_arm"],
@@ -90,13 +108,14 @@ ARMS = {
 
 @pytest.mark.parametrize("robot", ARMS)
 def test_one_arm_is_started_with_what_the_robots_nodes_know(robot: str, tmp_path: Path) -> None:
-    given = (f"robot:={robot}", "task:=stack", "robot_ip:=172.16.0.2")
+    given = (f"robot:={robot}", "task:=stack", "robot_ip:=172.16.0.2", "act_temperature:=0.25")
     of_node = parameters_by_node(ROBOT, tmp_path, *given)
     values = {node.name: from_values(ROBOT_CONFIGS[str(node.name)], it) for node, it in of_node}
     assert list(values) == [*ARMS[robot], "safety", "episodes", "policy"]
     ips = [it.robot_ip for it in values.values() if hasattr(it, "robot_ip")]
     assert ips == (["172.16.0.2"] * 2 if robot == "panda" else [])
     assert values["policy"].edge == "robot" and values["policy"].task == "stack"
+    assert values["policy"].act_temperature == 0.25
     assert values["safety"] == SafetyConfig() and values["episodes"] == EpisodesConfig()
 
 

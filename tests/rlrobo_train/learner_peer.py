@@ -26,7 +26,8 @@ STEPS = {"minibatch_size": 14, "micro_batch": 5, "epochs": 2, "kl_coef": 0.01, "
 def updates(
     groups: list[RolloutGroup], who: Learners, folder: Path
 ) -> Iterator[tuple[str, dict[str, torch.Tensor], dict[str, float]]]:
-    """(algorithm, weights, metrics) after two updates: ppo's first one warms the critic up."""
+    """(algorithm, weights, metrics) of two updates: ppo's first one warms the critic up, and its
+    metrics stand under a name of their own."""
     for algorithm in ("grpo", "ppo"):
         policy = load_policy(str(shipped_checkpoint(["reach"])), TASK)
         policy.version = 0
@@ -37,9 +38,9 @@ def updates(
             else PpoTrainer(policy, PpoConfig(critic_warmup=1, **STEPS), seed=0)  # pyright: ignore[reportArgumentType]
         )
         trainer.learners = who
-        stats: dict[str, float] = {}
-        for _ in range(2):
-            stats = trainer.update(who.share(groups), 1.0, folder)
+        first = trainer.update(who.share(groups), 1.0, folder)
+        stats = trainer.update(who.share(groups), 1.0, folder)
+        stats |= {f"first/{key}": value for key, value in first.items()}
         weights = {name: p.detach() for name, p in policy.vlm.model.named_parameters()}
         if isinstance(trainer, PpoTrainer):
             weights |= {f"critic.{k}": p.detach() for k, p in trainer.critic.trained().items()}

@@ -100,6 +100,57 @@ def test_a_critic_learns_what_comes_of_what_it_sees(critic, simulator, tmp_path)
     assert stats[-1]["value/explained_variance"] > 0.5
 
 
+class Forgetful(PpoTrainer):
+    """Reads every observation anew in every pass of the warm-up, as a separate critic must."""
+
+    def _judge(self, seen):
+        return [it._replace(state_H=None) for it in super()._judge(seen)]
+
+    def _values_in_warmup(self, batch):
+        inputs, _ = self._inputs(batch)
+        return self.critic.read(self.critic.states(self.model, inputs))
+
+
+def test_what_is_read_once_in_the_warm_up_teaches_the_same(simulator, tmp_path: Path) -> None:
+    policy = make_policy()
+    groups = rollouts(policy, simulator)
+    heads = []
+    for kind in (PpoTrainer, Forgetful):
+        torch.manual_seed(0)
+        config = PpoConfig(critic_warmup=2, critic_warmup_epochs=3, minibatch_size=8)
+        trainer = kind(policy, config, seed=0)
+        policy.version = 0
+        for _ in range(2):
+            trainer.update(groups, 1.0, tmp_path)
+        heads.append({name: p.detach() for name, p in trainer.critic.trained().items()})
+    moved = max(float(p.abs().max()) for name, p in heads[0].items() if name.startswith("head.2"))
+    assert moved > 1e-3  # it began at 0
+    for name, weight in heads[0].items():
+        torch.testing.assert_close(heads[1][name], weight, atol=1e-5, rtol=0.0)
+
+
+def test_a_warm_up_finds_values_beyond_what_an_update_may_move(simulator, tmp_path: Path) -> None:
+    policy = make_policy()
+    rich = [replace(it, reward_GL=it.reward_GL + 1.0) for it in rollouts(policy, simulator)]
+    trainer = make_trainer(
+        policy, critic_warmup=2, minibatch_size=8, value_clip=0.2, critic_learning_rate=1e-2
+    )
+    trainer.update(rich, 1.0, tmp_path)
+    assert trainer.update(rich, 1.0, tmp_path)["value/mean"] > 0.5
+
+
+def test_rollouts_that_wait_may_wait_past_the_warm_up(simulator, tmp_path: Path) -> None:
+    policy = make_policy()
+    groups = rollouts(policy, simulator)
+    actions = sum(int(group.alive_GL.sum()) for group in groups)
+    trainer = make_trainer(policy, critic_warmup=1, min_actions=actions + 1)
+    before = weights(policy)
+    assert trainer.update(groups, 1.0, tmp_path)["optim/steps"] == 0.0
+    assert trainer.update(groups, 1.0, tmp_path)["optim/steps"] > 0.0
+    after = weights(policy)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
 @pytest.mark.parametrize("critic", BACKBONES)
 @pytest.mark.parametrize("critic_warmup", [0, 2])
 def test_the_values_of_learning_are_those_of_weighing(

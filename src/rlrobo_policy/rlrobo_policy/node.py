@@ -125,7 +125,10 @@ class PolicyNode(RecordNode):
         task = widest_task(tasks)
         cameras = senses_for(tasks, config.cameras, config.proprioception).cameras
         readings = Readings(
-            cameras, config.image_size, config.max_observation_age, config.act_temperature
+            cameras,
+            config.image_size,
+            config.max_observation_age,
+            temperature=config.act_temperature,
         )
         return RobotEdge(
             self, readings, task.name, config.rate_hz or task.control_hz, config.base_frame
@@ -202,6 +205,11 @@ def make_policy(config: PolicyConfig) -> Policy:
 def _check_where(config: PolicyConfig) -> None:
     """ValueError where a search is asked for that cannot be made there."""
     config.check_temperature("act_temperature", config.act_temperature)
+    if config.act_temperature and config.policy_backend == "remote" and config.openpi:
+        raise ValueError(
+            f"act_temperature:={config.act_temperature} is for a policy of rlrobo's, and openpi's "
+            "server draws its actions by itself: leave one of the two out"
+        )
     if config.best_of > 1 and config.policy_backend == "remote":
         raise ValueError(
             f"best_of:={config.best_of} is for a policy of this node; leave it out with "

@@ -103,7 +103,7 @@ def _stack(policy: VlmPolicy, rows: Sequence[Weighed]) -> Batch:
         behaviour_NST=torch.from_numpy(np.stack([d.logprob_ST for d in decisions])),
         advantage_NS=torch.from_numpy(np.stack([row.advantage_S for row in rows])).float(),
         value_N=torch.tensor([row.value for row in rows]),
-        state_NH=torch.stack(states) if states else None,
+        state_NH=torch.stack(states) if len(states) == len(rows) else None,
     )
 
 

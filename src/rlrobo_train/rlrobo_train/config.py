@@ -116,7 +116,7 @@ class TrainConfig(PpoConfig, GrpoConfig, SearchConfig):
     eval_seed: int = field(default=0, metadata={"range": (0, 2**31 - 1)})
     """Which held-out episodes: evaluation's seed is 2^31 + eval_seed, training's are below."""
     eval_temperature: float = field(default=0.0, metadata={"range": (0.0, 10.0)})
-    """Of the actions that an evaluation takes; 0: the most likely one, as on a robot."""
+    """Of the actions that an evaluation takes; 0: the most likely one."""
     shifts: str = ""
     """What a checkpoint is tested under besides (mode eval): none, all, or names of shifts with
     commas between them; empty: all where several tasks are judged, none for one."""

@@ -54,7 +54,8 @@ class PpoConfig(UpdateConfig):
     value_coef: float = 0.5
     """Weight of the value loss (ppo)."""
     value_clip: float = 0.2
-    """How far an update may move a value, in units of return; 0: not bounded (ppo)."""
+    """How far an update may move a value, in units of return; 0, and while the critic warms up: not
+    bounded (ppo)."""
 
 
 STANDS_STILL = LossTerms(*(torch.zeros(()) for _ in range(6)), ratio_max=torch.ones(()))
@@ -193,7 +194,7 @@ class PpoTrainer(Trainer):
             value_N[:, None].expand_as(advantage_NS),
             before_NS,
             before_NS + advantage_NS,
-            self.ppo.value_clip,
+            0.0 if self.warming_up else self.ppo.value_clip,
         )
         return terms._replace(
             total=terms.total + self.ppo.value_coef * value,
@@ -208,7 +209,7 @@ class PpoTrainer(Trainer):
     def _metrics(self, terms: list[tuple[LossTerms, int]], norms: list[float]) -> UpdateStats:
         told = super()._metrics(terms, norms)
         if self._values["value/warming_up"]:  # nothing was asked of the policy
-            told = {key: value for key, value in told.items() if key.startswith("optim/")}
+            told = {key: told[key] for key in ("optim/lr", "optim/steps")}
         return told | {
             "loss/value": mean(terms, "value"),
             "value/clip_fraction": mean(terms, "value_clip_fraction"),

@@ -55,8 +55,8 @@ def _head(groups: Groups) -> str:
 
 
 def _judged(run: RunData) -> tuple[Any, ...]:
-    names = ("episodes", "eval_seed", "eval_temperature")
-    return tuple(run.config.get(name) for name in names)
+    config = run.config  # of runs before there was a temperature, it was 0
+    return config.get("episodes"), config.get("eval_seed"), config.get("eval_temperature", 0.0)
 
 
 def _results(groups: Groups) -> str:

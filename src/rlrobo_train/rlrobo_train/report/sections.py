@@ -130,7 +130,7 @@ def evaluations(run: RunData) -> str:
         "evaluations",
         "Evaluations",
         html.paragraph(
-            f"Each of {_told(run)}, the same each time. The interval is Wilson's, over "
+            f"Each of {_told(run)}, from the same starts each time. The interval is Wilson's, over "
             "these episodes: it says nothing of how training seeds differ."
         ),
         html.table((*header, "return"), rows, "numbers"),
