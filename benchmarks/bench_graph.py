@@ -37,7 +37,8 @@ os.environ.setdefault(
 import numpy as np
 import rclpy
 
-from rlrobo_core.ros import Received, RecordNode, run_node, spinning
+from rlrobo_core.ros.nodes import Received, RecordNode
+from rlrobo_core.ros.running import run_node, spinning
 from rlrobo_core.tasks import Task, make_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate, RolloutRequest
 from rlrobo_policy.node import PolicyNode

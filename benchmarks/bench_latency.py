@@ -34,7 +34,8 @@ from geometry_msgs.msg import PoseStamped
 from std_msgs.msg import String
 
 from rlrobo_core.from_messages import seconds
-from rlrobo_core.ros import QOS_COMMAND, QOS_LATCHED, run_node, spinning
+from rlrobo_core.ros.channels import QOS_COMMAND, QOS_LATCHED
+from rlrobo_core.ros.running import run_node, spinning
 from rlrobo_core.tasks import make_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.node import PolicyNode

@@ -38,7 +38,7 @@ def modules(package: str) -> list[Path]:
 def may_use_ros(file: Path) -> bool:
     """The edges: the nodes, the one ROS-aware place of the core, and the bringup."""
     package = file.relative_to(SRC).parts[0]
-    core = package == "rlrobo_core" and file.name in ("ros.py", "messages.py")
+    core = package == "rlrobo_core" and file.parent.name == "ros"
     return core or file.name == "node.py" or package == "rlrobo"
 
 

@@ -25,7 +25,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from rlrobo_core.ros import spinning
+from rlrobo_core.ros.running import spinning
 
 # graph_peers and fake_panda, under pytest's importlib mode
 for folder in ("graph", "rlrobo_robot"):

@@ -11,8 +11,8 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
-from rlrobo_core.messages import gripper_to_msg, pose_to_msg
-from rlrobo_core.ros import QOS_COMMAND
+from rlrobo_core.ros.channels import QOS_COMMAND
+from rlrobo_core.ros.messages import gripper_to_msg, pose_to_msg
 from rlrobo_robot.operate.node import Operator
 
 PATIENCE = 20.0

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from rclpy.node import Node
 
-from rlrobo_core.ros import CHANNELS, Received, RecordNode
+from rlrobo_core.ros.channels import CHANNELS
+from rlrobo_core.ros.nodes import Received, RecordNode
 from rlrobo_core.types import (
     ActionBatch,
     ObservationBatch,

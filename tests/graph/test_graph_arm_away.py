@@ -22,7 +22,7 @@ from remote_peers import CAMERAS, SIDE, network, serving
 from rlrobo_core.bag_decoding import decoded
 from rlrobo_core.bag_reader import open_bag
 from rlrobo_core.from_messages import image_from_msg, nanoseconds, pose_from_msg
-from rlrobo_core.ros import QOS_LATCHED
+from rlrobo_core.ros.channels import QOS_LATCHED
 from rlrobo_core.tasks import make_task
 from rlrobo_msgs.action import RunEpisode
 from rlrobo_policy.node import PolicyNode

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from scipy.spatial.transform import Rotation
 from tf2_msgs.msg import TFMessage
 
-from rlrobo_core.ros import QOS_LATCHED
+from rlrobo_core.ros.channels import QOS_LATCHED
 from rlrobo_robot.calibration.node import CalibrationNode
 
 EXAMPLE = """

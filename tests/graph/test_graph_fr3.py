@@ -26,9 +26,9 @@ from std_srvs.srv import SetBool
 
 from rlrobo_core import panda as kinematics
 from rlrobo_core.from_messages import pose_from_msg
-from rlrobo_core.messages import gripper_to_msg, pose_to_msg
 from rlrobo_core.robot.arm import ArmConfig
-from rlrobo_core.ros import PlainNode
+from rlrobo_core.ros.messages import gripper_to_msg, pose_to_msg
+from rlrobo_core.ros.nodes import PlainNode
 from rlrobo_robot.mock.arm import MockArm
 from rlrobo_robot.safety.node import SafetyNode
 

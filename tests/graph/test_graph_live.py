@@ -18,7 +18,7 @@ from std_msgs.msg import String
 from rlrobo.live.command import show
 from rlrobo.live.listening import look
 from rlrobo.live.records import Endpoint, LiveGraph, Topic
-from rlrobo_core.ros import QOS_LATCHED
+from rlrobo_core.ros.channels import QOS_LATCHED
 from rlrobo_core.types import ObservationBatch, RolloutRequest
 from rlrobo_policy.node import PolicyNode
 from rlrobo_sim.node import SimNode

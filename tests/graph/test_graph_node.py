@@ -11,7 +11,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from graph_peers import PATIENCE, Ear, RandomPolicy, request
 from rclpy.parameter import Parameter
 
-from rlrobo_core.ros import CHANNELS, QOS_CAMERA, declare_parameters, spinning
+from rlrobo_core.ros.channels import CHANNELS, QOS_CAMERA
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import spinning
 from rlrobo_core.types import ObservationBatch, RolloutRequest
 from rlrobo_policy.node import PolicyNode
 from rlrobo_sim.node import SimNode
@@ -59,7 +61,8 @@ def test_bad_parameters_end_a_node_with_one_line_and_exit_code_2(graph, paramete
 
 COMPUTING = """
 import time
-from rlrobo_core.ros import RecordNode, run_node
+from rlrobo_core.ros.nodes import RecordNode
+from rlrobo_core.ros.running import run_node
 
 class Computing(RecordNode):
     def receive(self, received): pass
@@ -92,7 +95,7 @@ def test_a_signal_ends_a_node_in_the_middle_of_a_computation_and_a_second_one_is
 
 BOTH_AT_ONCE = """
 import signal
-from rlrobo_core.ros import run_node
+from rlrobo_core.ros.running import run_node
 
 def make():
     both = {signal.SIGINT, signal.SIGTERM}
@@ -114,7 +117,7 @@ def test_both_signals_at_once_leave_no_trace(domain):
 
 IMPORTING = """
 import time
-from rlrobo_core.ros import run_node
+from rlrobo_core.ros.running import run_node
 
 def make():
     print("importing", flush=True)
@@ -139,7 +142,8 @@ def test_a_signal_while_a_node_is_made_ends_it_without_a_trace(domain):
 
 BROKEN = """
 import numpy
-from rlrobo_core.ros import RecordNode, run_node
+from rlrobo_core.ros.nodes import RecordNode
+from rlrobo_core.ros.running import run_node
 
 class Broken(RecordNode):
     def work(self): numpy.zeros(3).reshape(2)

@@ -17,7 +17,7 @@ from graph_peers import PATIENCE, RandomPolicy
 from std_msgs.msg import Bool, String
 
 from rlrobo_core.from_messages import pose_from_msg
-from rlrobo_core.ros import QOS_COMMAND, QOS_LATCHED
+from rlrobo_core.ros.channels import QOS_COMMAND, QOS_LATCHED
 from rlrobo_policy.node import PolicyNode
 from rlrobo_robot.episodes.node import EpisodesNode
 from rlrobo_robot.mock.node import MockArmNode

@@ -34,8 +34,8 @@ from rlrobo.viewer.sight import Box, Sight, advantage_color
 from rlrobo.viewer.training import TrainingWatch
 from rlrobo_core import panda
 from rlrobo_core.bag import BagWriter
-from rlrobo_core.messages import pose_to_msg, to_msg
-from rlrobo_core.ros import QOS_LATCHED
+from rlrobo_core.ros.channels import QOS_LATCHED
+from rlrobo_core.ros.messages import pose_to_msg, to_msg
 from rlrobo_core.tasks import make_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, RolloutRequest
 from rlrobo_policy.node import PolicyNode

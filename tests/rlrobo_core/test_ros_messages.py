@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image
 
 from rlrobo_core.from_messages import from_msg, image_from_msg
 from rlrobo_core.image_codec import ENCODINGS
-from rlrobo_core.messages import image_to_msg, to_msg
+from rlrobo_core.ros.messages import image_to_msg, to_msg
 from rlrobo_core.types import (
     HELD_OUT,
     ActionBatch,

@@ -13,7 +13,7 @@ pytest.importorskip("rclpy")
 from rclpy.serialization import serialize_message
 
 from rlrobo_core.bag import BagWriter
-from rlrobo_core.messages import to_msg
+from rlrobo_core.ros.messages import to_msg
 from rlrobo_core.tasks import Reach
 from rlrobo_core.types import ActionBatch
 from rlrobo_sim import datasets

@@ -57,7 +57,7 @@ class Recording:
         pass
 
     def _write(self, record: Any) -> Any:
-        from rlrobo_core.messages import to_msg
+        from rlrobo_core.ros.messages import to_msg
 
         kind = type(record)
         numbered = replace(record, sequence=self.sent[kind])

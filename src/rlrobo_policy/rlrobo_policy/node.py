@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rlrobo_core.config import as_in_run
-from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
+from rlrobo_core.ros.nodes import Received, RecordNode
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_core.task_set import AUTO, Told, make_tasks, senses_for, widest_task
 from rlrobo_core.types import ActionBatch, ObservationBatch, PolicyUpdate
 from rlrobo_policy.remote.client import RemoteConfig, RemotePolicy

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
+from rlrobo_core.ros.nodes import Received, RecordNode
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_core.types import (
     ActionBatch,
     ObservationBatch,

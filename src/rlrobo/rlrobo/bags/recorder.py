@@ -22,7 +22,8 @@ from rclpy.qos import QoSProfile
 from rlrobo.bags.qos import as_offered, message_class, to_hear_all
 from rlrobo.bags.standing import run_until_told
 from rlrobo_core.bag import BagWriter
-from rlrobo_core.ros import CHANNELS, declare_parameters
+from rlrobo_core.ros.channels import CHANNELS
+from rlrobo_core.ros.parameters import declare_parameters
 
 GB = 10**9
 SHARED = ("/diagnostics", "/rosout", "/parameter_events", "/clock", "/tf", "/tf_static")

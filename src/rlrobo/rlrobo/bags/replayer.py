@@ -20,7 +20,7 @@ from rlrobo_core.bag_decoding import definition_problem
 from rlrobo_core.bag_reader import open_bag
 from rlrobo_core.bag_records import ROLLOUTS
 from rlrobo_core.mcap.format import Channel
-from rlrobo_core.ros import declare_parameters
+from rlrobo_core.ros.parameters import declare_parameters
 
 PATIENCE_S = 10.0
 """How long a listener may take for what it was sent [s]."""

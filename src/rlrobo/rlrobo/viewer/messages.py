@@ -16,7 +16,7 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
 from rlrobo.viewer.sight import Array, Box, Sight, advantage_color, state_color
-from rlrobo_core.messages import image_to_msg, pose_to_msg
+from rlrobo_core.ros.messages import image_to_msg, pose_to_msg
 from rlrobo_core.rotation import rotated
 from rlrobo_core.shapes import Rgba
 from rlrobo_core.urdf import panda_joints, positions, transform

@@ -29,8 +29,11 @@ from rlrobo.viewer.rerun_log import RerunLog
 from rlrobo.viewer.robot import RobotWatch
 from rlrobo.viewer.sight import Box, Sight, Watch
 from rlrobo.viewer.training import TrainingWatch
-from rlrobo_core.messages import BASE_FRAME
-from rlrobo_core.ros import QOS_LATCHED, PlainNode, declare_parameters, run_and_exit
+from rlrobo_core.ros.channels import QOS_LATCHED
+from rlrobo_core.ros.messages import BASE_FRAME
+from rlrobo_core.ros.nodes import PlainNode
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import run_and_exit
 
 QOS_LOOKING_ON = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 SAFETY_NODE = "safety"

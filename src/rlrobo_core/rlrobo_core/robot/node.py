@@ -23,10 +23,12 @@ from std_msgs.msg import Bool, Header, String
 from std_srvs.srv import SetBool, Trigger
 
 from rlrobo_core.from_messages import gripper_from_msg, pose_from_msg
-from rlrobo_core.messages import camera_info, gripper_to_msg, image_to_msg, pose_to_msg
 from rlrobo_core.robot import MOVABLE
 from rlrobo_core.robot.arm import INJECTIONS, Arm, ArmConfig, camera_namespace
-from rlrobo_core.ros import QOS_CAMERA, QOS_COMMAND, QOS_LATCHED, PlainNode, declare_parameters
+from rlrobo_core.ros.channels import QOS_CAMERA, QOS_COMMAND, QOS_LATCHED
+from rlrobo_core.ros.messages import camera_info, gripper_to_msg, image_to_msg, pose_to_msg
+from rlrobo_core.ros.nodes import PlainNode
+from rlrobo_core.ros.parameters import declare_parameters
 from rlrobo_msgs.msg import ArmStatus  # pyright: ignore[reportAttributeAccessIssue]
 
 Config = TypeVar("Config", bound=ArmConfig)

@@ -18,9 +18,10 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header, String
 
 from rlrobo_core.from_messages import gripper_from_msg, image_from_msg, pose_from_msg, seconds
-from rlrobo_core.messages import gripper_to_msg, pose_to_msg
 from rlrobo_core.robot.arm import camera_namespace
-from rlrobo_core.ros import QOS_CAMERA, QOS_COMMAND, QOS_LATCHED, RecordNode
+from rlrobo_core.ros.channels import QOS_CAMERA, QOS_COMMAND, QOS_LATCHED
+from rlrobo_core.ros.messages import gripper_to_msg, pose_to_msg
+from rlrobo_core.ros.nodes import RecordNode
 from rlrobo_core.types import ActionBatch, ObservationBatch
 from rlrobo_policy.remote.client import RemotePolicy
 from rlrobo_policy.remote.failures import NoAnswer

@@ -9,7 +9,10 @@ from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
-from rlrobo_core.ros import QOS_LATCHED, PlainNode, declare_parameters, run_and_exit
+from rlrobo_core.ros.channels import QOS_LATCHED
+from rlrobo_core.ros.nodes import PlainNode
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_robot.calibration.file import CameraPlace, read_calibration
 
 

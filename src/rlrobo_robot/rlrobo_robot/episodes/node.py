@@ -17,14 +17,10 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from std_msgs.msg import Bool, Header, String
 
-from rlrobo_core.ros import (
-    QOS_COMMAND,
-    QOS_LATCHED,
-    QOS_TRAINING,
-    PlainNode,
-    declare_parameters,
-    run_and_exit,
-)
+from rlrobo_core.ros.channels import QOS_COMMAND, QOS_LATCHED, QOS_TRAINING
+from rlrobo_core.ros.nodes import PlainNode
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_msgs.action import RunEpisode  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo_msgs.msg import Episode as EpisodeMsg  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo_robot.episodes.episode import Episode

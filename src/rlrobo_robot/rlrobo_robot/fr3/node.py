@@ -27,7 +27,10 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
 from rlrobo_core.from_messages import gripper_from_msg
-from rlrobo_core.ros import QOS_CAMERA, QOS_COMMAND, PlainNode, declare_parameters, run_and_exit
+from rlrobo_core.ros.channels import QOS_CAMERA, QOS_COMMAND
+from rlrobo_core.ros.nodes import PlainNode
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_msgs.msg import ArmStatus  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo_robot.fr3.bridge import MODE_OF, Bridge, Fr3Config
 from rlrobo_robot.hand import EPSILON, HandCommand, HandWish

@@ -6,7 +6,7 @@ from typing import Any
 
 from rlrobo_core.robot.arm import ArmConfig
 from rlrobo_core.robot.node import ArmNode
-from rlrobo_core.ros import run_and_exit
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_robot.mock.arm import MockArm
 
 

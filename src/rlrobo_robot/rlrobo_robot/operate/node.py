@@ -25,7 +25,9 @@ from std_srvs.srv import Trigger
 
 from rlrobo_core.intervals import SuccessRate
 from rlrobo_core.robot.arm import INJECTIONS
-from rlrobo_core.ros import QOS_COMMAND, QOS_LATCHED, PlainNode, run_and_exit
+from rlrobo_core.ros.channels import QOS_COMMAND, QOS_LATCHED
+from rlrobo_core.ros.nodes import PlainNode
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_msgs.action import RunEpisode  # pyright: ignore[reportAttributeAccessIssue]
 
 SERVICES = {name: f"safety/{name}" for name in ("arm", "disarm", "stop", "reset")} | {

@@ -22,8 +22,11 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
 from rlrobo_core.from_messages import pose_from_msg
-from rlrobo_core.messages import pose_to_msg
-from rlrobo_core.ros import QOS_CAMERA, QOS_COMMAND, PlainNode, declare_parameters, run_and_exit
+from rlrobo_core.ros.channels import QOS_CAMERA, QOS_COMMAND
+from rlrobo_core.ros.messages import pose_to_msg
+from rlrobo_core.ros.nodes import PlainNode
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_msgs.msg import ArmStatus  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo_robot.panda.arm import PandaArm, PandaConfig, PandaState
 from rlrobo_robot.panda.library import load

@@ -14,8 +14,11 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 
 from rlrobo_core.from_messages import gripper_from_msg
-from rlrobo_core.messages import gripper_to_msg
-from rlrobo_core.ros import QOS_COMMAND, PlainNode, declare_parameters, run_and_exit
+from rlrobo_core.ros.channels import QOS_COMMAND
+from rlrobo_core.ros.messages import gripper_to_msg
+from rlrobo_core.ros.nodes import PlainNode
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_robot.hand import HandWish
 from rlrobo_robot.panda.library import load
 from rlrobo_robot.panda_hand.hand import PandaHand, PandaHandConfig

@@ -23,15 +23,11 @@ from std_msgs.msg import Empty, Header, String
 from std_srvs.srv import SetBool, Trigger
 
 from rlrobo_core.from_messages import gripper_from_msg, pose_from_msg, seconds
-from rlrobo_core.messages import gripper_to_msg, pose_to_msg
-from rlrobo_core.ros import (
-    QOS_CAMERA,
-    QOS_COMMAND,
-    QOS_LATCHED,
-    PlainNode,
-    declare_parameters,
-    run_and_exit,
-)
+from rlrobo_core.ros.channels import QOS_CAMERA, QOS_COMMAND, QOS_LATCHED
+from rlrobo_core.ros.messages import gripper_to_msg, pose_to_msg
+from rlrobo_core.ros.nodes import PlainNode
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_msgs.msg import ArmStatus  # pyright: ignore[reportAttributeAccessIssue]
 from rlrobo_robot.refused import Refused
 from rlrobo_robot.safety.config import SafetyConfig

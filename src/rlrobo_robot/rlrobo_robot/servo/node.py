@@ -16,7 +16,8 @@ from rclpy.task import Future
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
-from rlrobo_core.ros import QOS_COMMAND, run_and_exit
+from rlrobo_core.ros.channels import QOS_COMMAND
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_robot.fr3.node import WAY_HOME, Fr3BridgeNode, FrankaServices
 from rlrobo_robot.refused import Refused
 from rlrobo_robot.servo.bridge import ServoBridge, ServoConfig, has_moveit, move_by_moveit

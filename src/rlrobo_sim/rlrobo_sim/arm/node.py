@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rlrobo_core.robot.node import ArmNode
-from rlrobo_core.ros import run_and_exit
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_sim.arm.arm import MujocoArm, MujocoArmConfig
 
 

@@ -10,9 +10,12 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 
 from rlrobo_core.from_messages import image_from_msg
-from rlrobo_core.messages import image_to_msg
 from rlrobo_core.panda import NUM_JOINTS
-from rlrobo_core.ros import QOS_CAMERA, PlainNode, declare_parameters, run_and_exit
+from rlrobo_core.ros.channels import QOS_CAMERA
+from rlrobo_core.ros.messages import image_to_msg
+from rlrobo_core.ros.nodes import PlainNode
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_sim.camera_check.overlay import overlay
 from rlrobo_sim.camera_check.view import (
     CameraCheckConfig,

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlrobo_core.config import as_in_run
-from rlrobo_core.ros import Received, RecordNode, declare_parameters, run_and_exit
+from rlrobo_core.ros.nodes import Received, RecordNode
+from rlrobo_core.ros.parameters import declare_parameters
+from rlrobo_core.ros.running import run_and_exit
 from rlrobo_core.task_set import AUTO, Told, make_tasks, senses_for
 from rlrobo_core.types import ObservationBatch, ScoreBatch
 from rlrobo_policy.process_reward import ProcessReward, load_process_reward

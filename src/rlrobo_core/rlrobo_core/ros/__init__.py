@@ -1,0 +1,1 @@
+"""The edge to ROS: topics, parameters, nodes and how they are run."""
