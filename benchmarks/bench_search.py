@@ -1,21 +1,24 @@
-"""What a search at test time gains: success against N, for each checkpoint of a run.
+"""What a search at test time gains: success against N, and against a run's updates.
 
     ./rlrobo bench search --checkpoints runs/a/checkpoints/*      # of a run with algorithm:=ppo
     ./rlrobo bench search --checkpoints DIR --scorers likelihood --best-of 1 4 16
 
 Every point is a whole evaluation without ROS on the same held-out episodes; N = 1 is the plain
-one. A point that is already in the output folder is not made again. Prints a table, draws
-success against N, a curve a checkpoint, with 95% intervals.
+one. A point that is already in the output folder is not made again. Prints a table, draws success
+against N, a curve a checkpoint, and against updates, a curve an N, with 95% intervals.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -34,8 +37,23 @@ class Point(NamedTuple):
     run: Path
 
     @property
+    def chosen_by(self) -> str:
+        return f"{self.task}, {self.scorer}"
+
+    @property
     def curve(self) -> str:
-        return f"{self.task} {self.checkpoint.name} {self.scorer}"
+        """Against N."""
+        return f"{self.chosen_by}, update {self.updates}"
+
+    @property
+    def course(self) -> str:
+        """Against updates."""
+        return f"{self.chosen_by}, N = {self.best_of}"
+
+    @property
+    def updates(self) -> int:
+        """Of training, by the checkpoint's name; 0 where that is not a number."""
+        return int(self.checkpoint.name) if self.checkpoint.name.isdigit() else 0
 
     @property
     def result(self) -> dict[str, Any]:
@@ -50,6 +68,7 @@ def measure(point: Point, options: argparse.Namespace) -> None:
     config = TrainConfig(
         mode="eval",
         task=point.task,
+        reward=options.reward,
         checkpoint=str(point.checkpoint),
         best_of=point.best_of,
         scorer=point.scorer,  # pyright: ignore[reportArgumentType]
@@ -80,29 +99,40 @@ def told(result: dict[str, Any]) -> str:
 
 
 def draw(points: list[Point], out: Path) -> Path:
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for i, curve in enumerate(dict.fromkeys(point.curve for point in points)):
-        mine = sorted((p for p in points if p.curve == curve), key=lambda p: p.best_of)
-        rate = [p.result["success"] for p in mine]
-        low, high = zip(*(p.result["ci95"] for p in mine), strict=True)
-        off = ([r - a for r, a in zip(rate, low, strict=True)],
-               [b - r for r, b in zip(rate, high, strict=True)])  # fmt: skip
-        n = [p.best_of for p in mine]
-        axes.errorbar(n, rate, off, label=curve, color=COLORS[i % len(COLORS)], capsize=3)
-    axes.set(
-        xscale="log", xlabel="N, actions that are weighed", ylabel="success", ylim=(-0.02, 1.02)
-    )
-    axes.legend()
+    against_n, against_updates = figure.subplots(1, 2, sharey=True)
+    curves(against_n, points, lambda it: it.curve, lambda it: it.best_of)
+    against_n.set(xscale="log", xlabel="N, actions that are weighed", ylabel="success")
+    curves(against_updates, points, lambda it: it.course, lambda it: it.updates)
+    against_updates.set(xlabel="updates of training", ylim=(-0.02, 1.02))
     figure.savefig(out, dpi=110)
     return out
+
+
+def curves(
+    axes: Axes, points: list[Point], name: Callable[[Point], str], x: Callable[[Point], int]
+) -> None:
+    for i, label in enumerate(dict.fromkeys(map(name, points))):
+        mine = sorted((point for point in points if name(point) == label), key=x)
+        rate = np.array([point.result["success"] for point in mine])
+        low, high = np.array([point.result["ci95"] for point in mine]).T
+        color = COLORS[i % len(COLORS)]
+        off = (rate - low, high - rate)
+        axes.errorbar([x(it) for it in mine], rate, off, label=label, color=color, capsize=3)
+    axes.legend(fontsize="small")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tasks", nargs="+", default=["reach"])
     parser.add_argument("--checkpoints", nargs="+", type=Path, required=True)
+    parser.add_argument(
+        "--reward",
+        default="sparse",
+        choices=("sparse", "dense"),
+        help="that a look sees; the dense one tells the way",
+    )
     parser.add_argument("--best-of", nargs="+", type=int, default=[1, 2, 4, 8])
     parser.add_argument("--scorers", nargs="+", default=["critic"])
     parser.add_argument("--critic-from", default="", help="empty: each checkpoint's own")

@@ -4,13 +4,13 @@
     ./rlrobo bench vla_rl --variants full no_curriculum --seeds 0 1 2 3 4
     ./rlrobo bench vla_rl --add my_variant algorithm=ppo value_coef=0.1
 
-Every run is a plain `python -m rlrobo_train.local` of the same minutes, judged on the same held-out
-episodes; `--jobs` of them at a time share the cores. So the variants are compared at equal wall
-clock by their last evaluation, and at equal environment steps (branches included) by what they had
-reached when the slowest of all runs ended: between two evaluations a straight line is drawn. A run
-that is finished in the output folder is not repeated, one that was interrupted is continued. Means
-over seeds have 95% intervals of Student's t over the seeds; those of a single seed are Wilson's
-over its episodes.
+Every run is a plain `python -m rlrobo_train.local` within the same limits, judged on the same
+held-out episodes; `--jobs` of them at a time share the cores. The variants are compared at equal
+environment steps (branches included) and at equal wall clock, each by what a run had reached when
+the first of all runs was at its end: between two evaluations a straight line is drawn. A run that
+is finished in the output folder is not repeated, one that was interrupted is continued. Means over
+seeds have 95% intervals of Student's t over the seeds, and so has the difference from the first
+variant, seed by seed; those of a single seed are Wilson's over its episodes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from rich.console import Console
@@ -48,6 +48,7 @@ VARIANTS: dict[str, dict[str, str]] = {
     "paper_curriculum": FULL | {"curriculum_starts": "paper", "curriculum": "paper"},
     "no_warmup": FULL | {"critic_warmup": "0"},
     "separate_critic": FULL | {"critic": "separate"},
+    "temperature_1.0": FULL | {"temperature": "1.0"},
     "temperature_1.5": FULL | {"temperature": "1.5"},
     "grpo": TRAJECTORIES,
     "grpo_full": TRAJECTORIES | HELP,
@@ -56,6 +57,9 @@ VARIANTS: dict[str, dict[str, str]] = {
     "branch_grpo_curriculum": BRANCHES | HELP | {"process_reward": ""},
     "branch_grpo_full": BRANCHES | HELP,
 }
+
+
+Axis = Literal["steps", "wall_s"]
 
 
 class Judged(NamedTuple):
@@ -105,9 +109,10 @@ def course_of(rows: list[Row]) -> list[Judged]:
     return course
 
 
-def success_at(course: list[Judged], steps: float) -> float:
-    """After so many environment steps, on a line between the evaluations before and after."""
-    return float(np.interp(steps, [it.steps for it in course], [it.success for it in course]))
+def success_at(course: list[Judged], axis: Axis, limit: float) -> float:
+    """After so many environment steps, or seconds, on a line between two evaluations."""
+    places = [getattr(it, axis) for it in course]
+    return float(np.interp(limit, places, [it.success for it in course]))
 
 
 def interval(successes: list[float], episodes: int) -> tuple[float, float]:
@@ -119,23 +124,28 @@ def interval(successes: list[float], episodes: int) -> tuple[float, float]:
 
 
 def compared(runs: list[Run], episodes: int) -> list[dict[str, Any]]:
-    """A row a variant."""
-    steps = min(run.course[-1].steps for run in runs)
-    rows = []
+    """A row a variant, the first of which the others are compared with."""
+    limits: dict[Axis, float] = {
+        axis: min(getattr(run.course[-1], axis) for run in runs) for axis in get_args(Axis)
+    }
+    rows: list[dict[str, Any]] = []
     for variant in dict.fromkeys(run.variant for run in runs):
         courses = [run.course for run in runs if run.variant == variant]
         figures = {
             "before": [course[0].success for course in courses],
-            "equal_steps": [success_at(course, steps) for course in courses],
-            "equal_wall_clock": [course[-1].success for course in courses],
-            "lowest": [min(it.success for it in course) for course in courses],
+            "equal_steps": [success_at(course, "steps", limits["steps"]) for course in courses],
+            "equal_wall_clock": [
+                success_at(course, "wall_s", limits["wall_s"]) for course in courses
+            ],
+            "last": [course[-1].success for course in courses],
         }
-        rows.append(
-            {"variant": variant, "seeds": len(courses), "steps_compared": steps}
-            | {"steps": [course[-1].steps for course in courses]}
-            | {"wall_s": [course[-1].wall_s for course in courses]}
-            | {name: told(values, episodes) for name, values in figures.items()}
-        )
+        row = {"variant": variant, "seeds": len(courses), "limits": limits}
+        row |= {"steps": [course[-1].steps for course in courses]}
+        row |= {"wall_s": [course[-1].wall_s for course in courses]}
+        row |= {name: told(values, episodes) for name, values in figures.items()}
+        first = (rows or [row])[0]
+        row["gain"] = difference(row["equal_steps"]["each"], first["equal_steps"]["each"])
+        rows.append(row)
     return rows
 
 
@@ -144,25 +154,44 @@ def told(successes: list[float], episodes: int) -> dict[str, Any]:
     return {"mean": statistics.mean(successes), "ci95": [low, high], "each": successes}
 
 
+def difference(successes: list[float], others: list[float]) -> dict[str, Any]:
+    """From the other's, seed by seed; the interval is over the seeds, and needs two."""
+    each = [a - b for a, b in zip(successes, others, strict=True)]
+    mean, low, high = mean_interval(each) if len(each) > 1 else (each[0], *[float("nan")] * 2)
+    return {"mean": mean, "ci95": [low, high], "each": each}
+
+
+def shown(figure: dict[str, Any], sign: str = "") -> str:
+    low, high = (100 * bound for bound in figure["ci95"])
+    return f"{100 * figure['mean']:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
+
+
 def table(rows: list[dict[str, Any]]) -> Table:
-    shown = Table(
-        "",
+    """Success [%]."""
+    limits = rows[0]["limits"]
+    made = Table(
+        "success [%]",
         "before",
-        f"after {rows[0]['steps_compared']:,.0f} steps",
-        "after equal wall clock",
-        "lowest evaluation",
+        f"after {limits['steps']:,.0f} steps",
+        f"against {rows[0]['variant']}",
+        f"after {limits['wall_s'] / 60:.1f} min",
+        "at the end",
         "steps",
         "minutes",
     )
     for row in rows:
-        figures = (row[name] for name in ("before", "equal_steps", "equal_wall_clock", "lowest"))
-        cells = [
-            f"{it['mean']:.1%} [{100 * it['ci95'][0]:.1f}, {100 * it['ci95'][1]:.1f}]"
-            for it in figures
-        ]
         steps, minutes = statistics.mean(row["steps"]), statistics.mean(row["wall_s"]) / 60
-        shown.add_row(row["variant"], *cells, f"{steps:,.0f}", f"{minutes:.1f}")
-    return shown
+        made.add_row(
+            row["variant"],
+            shown(row["before"]),
+            shown(row["equal_steps"]),
+            shown(row["gain"], "+"),
+            shown(row["equal_wall_clock"]),
+            shown(row["last"]),
+            f"{steps:,.0f}",
+            f"{minutes:.1f}",
+        )
+    return made
 
 
 def words(options: argparse.Namespace, settings: dict[str, str], seed: int) -> list[str]:
