@@ -17,13 +17,14 @@ from launch.conditions import IfCondition
 from launch.substitutions import EqualsSubstitution, IfElseSubstitution, OrSubstitution
 
 from launch import LaunchDescription  # pyright: ignore[reportAttributeAccessIssue]
-from rlrobo.arguments import CRITIC_FROM, IMAGE_SIZE, JUDGED_BY, POLICY, SEARCH, VARIANT
+from rlrobo.arguments import CRITIC_FROM, IMAGE_SIZE, JUDGED_BY, SEARCH, TRAINED_POLICY, VARIANT
 from rlrobo.franka import franka_ros2
 from rlrobo.graph import (
     NAMESPACE,
     RECORDING,
     VIEWING,
     Argument,
+    as_trained,
     environment,
     recorder,
     required,
@@ -53,8 +54,12 @@ CAMERAS = [
 ]
 """Where image_raw and camera_info are: at a real arm realsense2_camera's."""
 INSTRUCTION = Argument("instruction", "", "what the policy shall do once it is armed")
-TASK = Argument(
-    "task", "reach", f"whose action space the policy has, and mujoco's scene: {', '.join(TASKS)}"
+TASK = as_trained(
+    Argument(
+        "task",
+        "reach",
+        f"whose action space the policy has, and mujoco's scene: {', '.join(TASKS)}",
+    )
 )
 REMOTE = [
     Argument("policy_backend", "local", "remote: ask the policy server", ("local", "remote")),
@@ -65,11 +70,14 @@ REMOTE = [
     Argument("chunk_rows", 1, "of a remote policy: actions of one answer that may be used"),
 ]
 ACTING_POLICY = [
+    *TRAINED_POLICY,
     TASK,
-    *POLICY,
     *(it for it in SEARCH if it not in (CRITIC_FROM, JUDGED_BY)),
     *REMOTE,
-    Argument("act_temperature", 0.0, "of its actions; 0: the likeliest one"),
+    as_trained(
+        Argument("act_temperature", 0.0, "of its actions; 0: the likeliest one"),
+        "eval_temperature",
+    ),
     Argument("rate_hz", 0.0, "targets a second; 0: as the task was trained"),
     Argument("max_observation_age", 0.3, "no target from older images or states [s]"),
 ]

@@ -8,17 +8,19 @@ from rlrobo.arguments import (
     CAMERAS,
     EVAL_TEMPERATURE,
     IMAGE_SIZE,
-    POLICY,
     RANDOMIZE,
+    REWARD,
     ROBOT_MODEL,
     SEARCH,
     TASK,
+    TRAINED_POLICY,
     VARIANT,
 )
 from rlrobo.graph import (
     RECORDING,
     VIEWING,
     Argument,
+    as_trained,
     environment,
     recorder,
     required,
@@ -38,12 +40,13 @@ EPISODES = Argument("episodes", 200, "how many")
 SEED = Argument("seed", 0, "which held-out episodes")
 OUT = Argument("out", "", "where eval.json and the video go; empty: a new folder in runs/")
 NAMESPACE = Argument("namespace", "eval", "apart from a training that runs at the same time")
-SCENE = [VARIANT, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
+SCENE = [VARIANT, REWARD, NUM_ENVS, IMAGE_SIZE, CAMERAS, RANDOMIZE]
 
 
 def generate_launch_description() -> LaunchDescription:
-    arguments = [TASK, SUITE, SHIFTS, *POLICY, *SEARCH, EPISODES, SEED, EVAL_TEMPERATURE, OUT]
-    arguments += [NUM_ENVS, RANDOMIZE, ROBOT_MODEL, NAMESPACE, *RECORDING, *VIEWING]
+    arguments = [*TRAINED_POLICY, *map(as_trained, (TASK, REWARD, EVAL_TEMPERATURE))]
+    arguments += [SUITE, SHIFTS, *SEARCH, EPISODES, SEED, OUT, NUM_ENVS, RANDOMIZE, ROBOT_MODEL]
+    arguments += [NAMESPACE, *RECORDING, *VIEWING]
     tasks = SUITE.parameter()
     evaluation = {"mode": "eval", "eval_seed": SEED.parameter(), "run_dir": OUT.parameter()}
     return LaunchDescription(
@@ -53,10 +56,10 @@ def generate_launch_description() -> LaunchDescription:
             recorder(),
             *viewers("training", joint_prefix="fer_"),
             respawned("rlrobo_sim", *SCENE, ROBOT_MODEL, task=tasks, group_size=1),
-            respawned("rlrobo_policy", *POLICY, *SEARCH, task=tasks),
+            respawned("rlrobo_policy", *TRAINED_POLICY, *SEARCH, task=tasks),
             required(
                 "rlrobo_train",
-                *POLICY,
+                *TRAINED_POLICY,
                 *SEARCH,
                 *SCENE,
                 EPISODES,

@@ -20,6 +20,7 @@ from rlrobo.arguments import (
     POLICY,
     PROPRIOCEPTION,
     RANDOMIZE,
+    REWARD,
     ROBOT_MODEL,
     TASK,
     VARIANT,
@@ -36,9 +37,6 @@ from rlrobo.graph import (
     viewers,
 )
 
-REWARD = Argument(
-    "reward", "dense", "dense: each task's terms; sparse: 1 for success", ("dense", "sparse")
-)
 LORA_RANK = Argument("lora_rank", 0, "train an adapter of this rank (peft); 0: the whole model")
 SEED = Argument("seed", 0, "of everything random in training")
 NUM_ENVS = Argument("num_envs", 256, "environments side by side; a multiple of group_size")

@@ -21,6 +21,7 @@ from rlrobo.viewer.node import ViewConfig
 from rlrobo_core.config import from_values
 from rlrobo_core.robot.arm import ArmConfig
 from rlrobo_policy.node import PolicyConfig, make_policy
+from rlrobo_policy.policy import default_start
 from rlrobo_robot.calibration.node import CalibrationConfig
 from rlrobo_robot.episodes.node import EpisodesConfig
 from rlrobo_robot.fr3.bridge import Fr3Config
@@ -89,7 +90,10 @@ def test_the_trainer_is_told_at_which_temperature_to_evaluate(file: Path, tmp_pa
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"best_of": 4, "scorer": "likelihood"}, r"best_of:=4 .*leave out act_temperature:=0.25"),
+        (
+            {"best_of": 4, "scorer": "likelihood"},
+            r"best_of:=4 .*act_temperature:=0 instead",
+        ),
         ({"policy_backend": "remote", "openpi": True}, r"act_temperature:=0.25 .*openpi's"),
     ],
 )
@@ -257,12 +261,58 @@ def test_a_suite_is_every_nodes_task(tmp_path: Path) -> None:
     assert [values["task"] for values in of_node.values()] == ["stack"] * 3
 
 
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Of a run on two cameras at temperature 0.25."""
+    folder = tmp_path / "run" / "checkpoints" / "000008"
+    shutil.copytree(default_start("tiny", ["stack"]), folder)
+    settings = TrainConfig(task="stack", reward="sparse", eval_temperature=0.25)
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(asdict(settings)))
+    return folder
+
+
+def test_an_evaluation_is_by_default_of_what_the_checkpoint_was_trained_for(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    of_node = parameters(FILES[0], tmp_path, f"checkpoint:={checkpoint}")
+    judged = from_values(TrainConfig, of_node["rlrobo_train"])
+    assert (judged.task, judged.reward, judged.eval_temperature) == ("stack", "sparse", 0.25)
+    assert judged.cameras == ("front", "wrist") and judged.proprioception == "true"
+    assert of_node["rlrobo_sim"]["cameras"] == ["front", "wrist"]
+    assert {values["task"] for values in of_node.values()} == {"stack"}
+
+
+def test_what_the_user_says_of_a_checkpoint_is_taken(checkpoint: Path, tmp_path: Path) -> None:
+    given = [f"checkpoint:={checkpoint}", "task:=slide", "eval_temperature:=0"]
+    of_node = parameters(FILES[0], tmp_path, *given)
+    assert of_node["rlrobo_train"]["eval_temperature"] == 0.0
+    assert {values["task"] for values in of_node.values()} == {"slide"}
+
+
+def test_an_arm_acts_as_the_checkpoint_was_judged(checkpoint: Path, tmp_path: Path) -> None:
+    of_node = {
+        node.executable: values
+        for node, values in parameters_by_node(ROBOT, tmp_path, f"checkpoint:={checkpoint}")
+    }
+    policy = from_values(PolicyConfig, of_node["policy"])
+    assert (policy.task, policy.act_temperature) == ("stack", 0.25)
+
+
+@pytest.mark.parametrize("broken", ["rlrobo.json", "../../config.yaml"])
+def test_a_checkpoint_that_cannot_be_read_is_left_to_the_nodes(
+    checkpoint: Path, tmp_path: Path, broken: str
+) -> None:
+    (checkpoint / broken).write_text("{")
+    told = parameters(FILES[0], tmp_path, f"checkpoint:={checkpoint}")["rlrobo_train"]
+    assert told["checkpoint"] == str(checkpoint)
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_the_arguments_are_listed(file: Path) -> None:
     told = explain(load(file))
-    assert "'variant':" in told and "['default', 'panda_gym'] (default: 'default')" in " ".join(
-        told.split()
-    )
+    words = " ".join(told.split())
+    assert "'variant':" in told and "['default', 'panda_gym'] (default: 'default'" in words
+    assert ("'tokens', or as checkpoint was trained" in told) == (file == FILES[0])
     assert ("(default: LaunchConfiguration('task'))" in told) == (file == FILES[0])
 
 

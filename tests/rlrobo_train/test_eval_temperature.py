@@ -38,5 +38,5 @@ def test_only_a_sampled_evaluation_depends_on_the_policys_seed(tmp_path: Path) -
 
 
 def test_a_search_samples_at_a_temperature_of_its_own() -> None:
-    with pytest.raises(ValueError, match=r"best_of:=4 .*leave out eval_temperature:=0.5"):
+    with pytest.raises(ValueError, match=r"best_of:=4 .*set eval_temperature:=0 instead"):
         check(TrainConfig(mode="eval", best_of=4, eval_temperature=0.5, checkpoint="somewhere"))

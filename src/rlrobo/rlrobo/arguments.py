@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from rlrobo.graph import Argument
+from rlrobo.graph import Argument, as_trained
 from rlrobo_core.tasks import TASKS, VARIANTS
 
 TASK = Argument(
     "task", "reach", f"{', '.join(TASKS)}; several with commas between them; rlrobo4; all"
 )
 VARIANT = Argument("variant", "default", "the tasks' numbers: our own or panda_gym's", VARIANTS)
+REWARD = Argument(
+    "reward", "dense", "dense: each task's terms; sparse: 1 for success", ("dense", "sparse")
+)
 MODEL = Argument("model", "tiny", "tiny, or a Hugging Face id or directory of a Qwen2.5-VL")
 CHECKPOINT = Argument(
     "checkpoint", "", "the policy's checkpoint; empty: tiny's shipped one, or the bare model"
@@ -29,6 +32,12 @@ HISTORY = Argument("history", 0, "turns before the present one that the prompt t
 SENSES = [IMAGE_SIZE, CAMERAS, PROPRIOCEPTION, HISTORY]
 POLICY = [VARIANT, MODEL, CHECKPOINT, CODEC, DEVICE, *SENSES]
 """What a policy needs to be loaded, besides its task."""
+TRAINED_POLICY = [
+    CHECKPOINT,
+    *(as_trained(it) for it in (VARIANT, MODEL, CODEC, *SENSES)),
+    DEVICE,
+]
+"""The same, where the checkpoint's settings are the defaults."""
 
 EVAL_TEMPERATURE = Argument(
     "eval_temperature", 0.0, "of the actions that an evaluation takes; 0: the likeliest one"

@@ -19,6 +19,9 @@ from launch.substitutions import (
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from launch import Substitution  # pyright: ignore[reportAttributeAccessIssue]
+from rlrobo.trained import trained
+
 MISCONFIGURED = 2
 """The exit code of a node whose parameters are not valid: starting it again would not help."""
 
@@ -32,6 +35,9 @@ class Argument:
     """Another argument stands for its value; text that depends on one is a substitution."""
     description: str
     choices: tuple[str, ...] | None = None
+    trained: str = ""
+    """What a run's configuration calls it, where the setting that `checkpoint` was trained with is
+    the default; an argument of that name is declared before."""
 
     def declare(self) -> DeclareLaunchArgument:
         return DeclareLaunchArgument(
@@ -41,11 +47,13 @@ class Argument:
             choices=self.choices,
         )
 
-    def _default_value(self) -> str | LaunchConfiguration | IfElseSubstitution:
+    def _default_value(self) -> str | Substitution:
         default = self.default
         if isinstance(default, Argument):
             return default.value
-        return default if isinstance(default, IfElseSubstitution) else as_text(default)
+        if isinstance(default, IfElseSubstitution):
+            return default
+        return AsTrained(self.trained, as_text(default)) if self.trained else as_text(default)
 
     @property
     def value(self) -> LaunchConfiguration:
@@ -73,6 +81,26 @@ def as_text(value: bool | int | float | str | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(value)}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class AsTrained(Substitution):
+    """Stands for a setting of the checkpoint; for `otherwise` where none is given or says it."""
+
+    def __init__(self, setting: str, otherwise: str):
+        super().__init__()
+        self.setting, self.otherwise = setting, otherwise
+
+    def describe(self) -> str:
+        return f"'{self.otherwise}', or as checkpoint was trained"
+
+    def perform(self, context: Any) -> str:
+        settings = trained(context.launch_configurations["checkpoint"])
+        return as_text(settings[self.setting]) if self.setting in settings else self.otherwise
+
+
+def as_trained(argument: Argument, setting: str = "") -> Argument:
+    """The argument, by default as the checkpoint had it, by the name of `setting`."""
+    return replace(argument, trained=setting or argument.name)
 
 
 NAMESPACE = Argument("namespace", "", "namespace of the nodes: graphs of different ones do not mix")

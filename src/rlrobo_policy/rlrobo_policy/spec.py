@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from rlrobo_core.codec import make_codec
+from rlrobo_core.run_files import SPEC_FILE
 from rlrobo_core.tasks import Task
-
-FILE = "rlrobo.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +53,13 @@ class PolicySpec:
         )
 
     def save(self, directory: Path) -> None:
-        (directory / FILE).write_text(self.to_json() + "\n")
+        (directory / SPEC_FILE).write_text(self.to_json() + "\n")
 
     @staticmethod
     def load(directory: Path) -> PolicySpec | None:
         """None where the directory is a plain Hugging Face model without rlrobo's file; ValueError
         where that is damaged."""
-        file = directory / FILE
+        file = directory / SPEC_FILE
         try:
             return PolicySpec.from_json(file.read_text()) if file.exists() else None
         except (ValueError, KeyError, TypeError) as error:

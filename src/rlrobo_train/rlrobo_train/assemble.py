@@ -12,6 +12,7 @@ import yaml
 from rlrobo_core.bag_records import bags_in
 from rlrobo_core.config import from_values
 from rlrobo_core.intervals import SuccessRate
+from rlrobo_core.run_files import CONFIG_FILE
 from rlrobo_core.task_set import make_tasks, widest_task
 from rlrobo_policy.policy import VlmPolicy, default_start, load_policy
 from rlrobo_policy.process_reward import backbone_of, check_fits
@@ -26,7 +27,7 @@ from rlrobo_train.grpo import GrpoTrainer
 from rlrobo_train.learners import ALONE, Learners, check_shares, own_device
 from rlrobo_train.ppo import PpoConfig, PpoTrainer
 from rlrobo_train.replayed import BagReading, Listener
-from rlrobo_train.run import CONFIG_FILE, RunDirectory
+from rlrobo_train.run import RunDirectory
 from rlrobo_train.silent_run import SilentRun
 from rlrobo_train.trainer import Trainer, trained_weights
 from rlrobo_train.warm_start import WarmStartConfig, warm_start

@@ -30,6 +30,7 @@ from typing import Any, Self
 import yaml
 from torch import nn
 
+from rlrobo_core.run_files import CHECKPOINTS, CONFIG_FILE, SUMMARY_FILE, VERSIONS_FILE
 from rlrobo_train.checkpoint import (
     Checkpoint,
     checkpoint_paths,
@@ -45,9 +46,6 @@ from rlrobo_train.checkpoint import (
 from rlrobo_train.metrics import MetricsLog, Row, cut_metrics
 from rlrobo_train.plots import plot_curves
 
-CONFIG_FILE = "config.yaml"
-VERSIONS_FILE = "versions.json"
-SUMMARY_FILE = "summary.json"
 LOCK_FILE = ".lock"
 PACKAGES = ("rlrobo_train", "torch", "transformers", "peft", "mujoco", "numpy", "safetensors")
 WEIGHTS_KEPT = 3
@@ -136,17 +134,17 @@ class RunDirectory:
         """See `checkpoint.save_checkpoint`. `state["iteration"]` is the last row of metrics that
         belongs to it. Older ones than the last few are deleted, except the first."""
         assert "iteration" in state, "a checkpoint's state says which iteration it is of"
-        path = save_checkpoint(self.path / "checkpoints", version, model, processor_files, state)
-        prune_checkpoints(self.path / "checkpoints", self._keep)
+        path = save_checkpoint(self.path / CHECKPOINTS, version, model, processor_files, state)
+        prune_checkpoints(self.path / CHECKPOINTS, self._keep)
         return path
 
     def latest_checkpoint(self) -> Checkpoint | None:
         """The newest valid one; a warning names those that are passed over."""
-        return latest_checkpoint(self.path / "checkpoints")
+        return latest_checkpoint(self.path / CHECKPOINTS)
 
     def first_checkpoint(self) -> Checkpoint:
         """The policy that the run began with. ValueError where it is not whole."""
-        return open_checkpoint(checkpoint_paths(self.path / "checkpoints")[0])
+        return open_checkpoint(checkpoint_paths(self.path / CHECKPOINTS)[0])
 
     def publish_weights(self, version: int, model: nn.Module, spec: str = "") -> Path:
         """See `checkpoint.publish_weights`; the last three stay."""
@@ -225,7 +223,7 @@ def _check_free_space(path: Path, needs_bytes: int) -> None:
 
 
 def _checkpoint_to_resume(path: Path) -> Checkpoint | None:
-    directory = path / "checkpoints"
+    directory = path / CHECKPOINTS
     remove_temporaries(directory)
     checkpoint = latest_checkpoint(directory)
     if checkpoint is None and checkpoint_paths(directory):
@@ -238,7 +236,7 @@ def _checkpoint_to_resume(path: Path) -> Checkpoint | None:
 def _return_to(path: Path, checkpoint: Checkpoint | None) -> list[Row]:
     """Cuts off what the run wrote after the checkpoint; returns the metrics that stay."""
     version = checkpoint.version if checkpoint else -1
-    for corrupt in checkpoint_paths(path / "checkpoints"):
+    for corrupt in checkpoint_paths(path / CHECKPOINTS):
         if int(corrupt.name) > version:
             aside = corrupt.with_name(f"{corrupt.name}.corrupt")
             shutil.rmtree(aside, ignore_errors=True)  # Of an earlier resume.

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from rlrobo_core.run_files import CHECKPOINTS
 from rlrobo_train.checkpoint import Checkpoint, latest_checkpoint
 from rlrobo_train.metrics import Row
 from rlrobo_train.run import RunDirectory
@@ -40,7 +41,7 @@ class SilentRun(RunDirectory):
         return self.path
 
     def latest_checkpoint(self) -> Checkpoint | None:
-        return latest_checkpoint(self.path / "checkpoints")
+        return latest_checkpoint(self.path / CHECKPOINTS)
 
     def publish_weights(self, version: int, model: nn.Module, spec: str = "") -> Path:
         return self.path

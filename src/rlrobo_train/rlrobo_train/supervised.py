@@ -32,8 +32,8 @@ from rlrobo_policy.vlm import Vlm
 class Lesson:
     """S questions about each of K frames, with their answers."""
 
-    image_KC: NDArray[np.uint8]
-    """u8[K, C, H, W, 3]; lessons may share them."""
+    image_KC: Sequence[NDArray[np.uint8]]
+    """K times u8[C, H, W, 3], in one array or wherever they lie; lessons may share them."""
     text_KS: Sequence[tuple[str, ...]]
     answer_KSD: NDArray[np.floating[Any]]
     """In the codec's range."""
@@ -43,6 +43,10 @@ class Lesson:
     def __len__(self) -> int:
         """Frames."""
         return len(self.text_KS)
+
+    def images(self, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """u8[n, C, H, W, 3]"""
+        return np.stack([self.image_KC[row] for row in rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def _loss(
     flat_ND, shape = answer_KSD.reshape(-1, answer_KSD.shape[-1]), answer_KSD.shape[:2]
     index_KST = torch.from_numpy(lesson.codec.encode(flat_ND)).unflatten(0, shape)
     target_KSTV = torch.from_numpy(lesson.codec.soft_targets(flat_ND, sigma)).unflatten(0, shape)
-    questions = ask(encode, lesson.image_KC[rows], [lesson.text_KS[row] for row in rows])
+    questions = ask(encode, lesson.images(rows.tolist()), [lesson.text_KS[row] for row in rows])
     logits_KSTV = answer_logits(
         vlm.model, questions.to(device), index_KST.to(device), lesson.token_V.to(device)
     )
@@ -135,13 +139,12 @@ def answer(vlm: Vlm, lesson: Lesson, batch_size: int = 128) -> NDArray[np.float3
     """f32[K, S, D], the model's most likely answers, each question asked alone."""
     encode, device = PromptEncoder(vlm), vlm.model.device
     asked = lesson.answer_KSD.shape[1]
-    image_NC = np.repeat(lesson.image_KC, asked, axis=0)
-    text_N = [text for texts in lesson.text_KS for text in texts]
+    asking = [(row, text) for row, texts in enumerate(lesson.text_KS) for text in texts]
     parts = []
-    for first in range(0, len(text_N), batch_size):
-        rows = slice(first, first + batch_size)
-        inputs = encode(image_NC[rows], tuple(text_N[rows])).to(device)
-        uniform = torch.zeros(len(text_N[rows]), 1, lesson.codec.num_tokens, device=device)
+    for first in range(0, len(asking), batch_size):
+        rows, text_N = zip(*asking[first : first + batch_size], strict=True)
+        inputs = encode(lesson.images(rows), text_N).to(device)
+        uniform = torch.zeros(len(rows), 1, lesson.codec.num_tokens, device=device)
         index_N1T, _ = sample_actions(
             vlm.model, inputs, lesson.token_V.to(device), uniform, temperature=0.0
         )

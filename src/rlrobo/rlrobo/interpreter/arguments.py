@@ -13,6 +13,7 @@ from rlrobo.interpreter.names import (
     LaunchConfiguration,
     LaunchDescription,
     LaunchError,
+    Substitution,
     Text,
     missing,
     perform,
@@ -62,6 +63,8 @@ def _told(default: Text) -> str:
         return f"LaunchConfiguration('{default.name}')"
     if isinstance(default, IfElseSubstitution):
         return f"{_told(default.if_value)} or {_told(default.else_value)}"
+    if isinstance(default, Substitution):
+        return default.describe()
     return f"'{perform(default, {})}'"
 
 

@@ -28,6 +28,24 @@ Configurations = Mapping[str, str]
 
 
 @dataclass(frozen=True)
+class Context:
+    """What a substitution of a launch file's own is performed in."""
+
+    launch_configurations: Configurations
+
+
+class Substitution:
+    """Stands for a text that is known when the launch begins. Of those that launch files define."""
+
+    def perform(self, context: Context) -> str:
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """As `--show-args` tells a default."""
+        return repr(self)
+
+
+@dataclass(frozen=True)
 class LaunchConfiguration:
     """Stands for the value of a launch argument."""
 
@@ -110,7 +128,7 @@ class PathJoinSubstitution:
         return str(PurePath(*(perform(it, configurations) for it in self.substitutions)))
 
 
-Substitution = (
+KnownSubstitution = (
     LaunchConfiguration
     | EqualsSubstitution
     | OrSubstitution
@@ -118,13 +136,21 @@ Substitution = (
     | FindPackageShare
     | PathJoinSubstitution
 )
-Text = str | PathLike[str] | Substitution | Sequence[str | Substitution]
+Text = (
+    str
+    | PathLike[str]
+    | KnownSubstitution
+    | Substitution
+    | Sequence[str | KnownSubstitution | Substitution]
+)
 
 
 def perform(text: Text, configurations: Configurations) -> str:
     """The text with every substitution replaced by its value, joined without a separator."""
-    if isinstance(text, Substitution):
+    if isinstance(text, KnownSubstitution):
         return text.perform(configurations)
+    if isinstance(text, Substitution):
+        return text.perform(Context(configurations))
     if isinstance(text, (str, PathLike)):
         return str(text)
     return "".join(perform(part, configurations) for part in text)
@@ -151,7 +177,7 @@ class ParameterValue:
     value_type: type | None = None
 
     def evaluate(self, configurations: Configurations) -> Any:
-        if not isinstance(self.value, (str, Substitution, list, tuple)):
+        if not isinstance(self.value, (str, KnownSubstitution, Substitution, list, tuple)):
             return self.value
         text = perform(self.value, configurations)
         if self.value_type is str:
@@ -240,7 +266,7 @@ class LaunchDescription:
 
 
 MODULES: dict[str, tuple[type, ...]] = {
-    "launch": (LaunchDescription,),
+    "launch": (LaunchDescription, Substitution),
     "launch.actions": (
         DeclareLaunchArgument,
         IncludeLaunchDescription,

@@ -37,6 +37,6 @@ class SearchConfig:
         if self.best_of > 1 and temperature:
             raise ValueError(
                 f"best_of:={self.best_of} begins with the most likely action and samples the "
-                f"others at search_temperature:={self.search_temperature}: leave out "
-                f"{name}:={temperature}, or the search"
+                f"others at search_temperature:={self.search_temperature}: set {name}:=0 "
+                f"instead of {temperature}, or leave the search out"
             )

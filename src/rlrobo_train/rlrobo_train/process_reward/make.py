@@ -175,7 +175,7 @@ def lesson(
         model.questions([it.instruction] * len(it), it.ee_pose_L, it.gripper_width_L) for it in good
     )
     return Lesson(
-        image_KC=np.concatenate([it.image_LC for it in good]),
+        image_KC=[image_C for it in good for image_C in it.image_LC],
         text_KS=[(text,) for of_one in texts for text in of_one],
         answer_KSD=progress_K[:, None, None].astype(np.float32),
         codec=Bins(1, len(DIGITS), low=0.0, high=1.0),

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
+from rlrobo_core.run_files import CONFIG_FILE, SUMMARY_FILE, VERSIONS_FILE
 from rlrobo_train.metrics import METRICS_FILE, Row, read_metrics
 
-CONFIG_FILE, VERSIONS_FILE, SUMMARY_FILE = "config.yaml", "versions.json", "summary.json"
 EPISODES_FOLDER = "episodes"
 
 
