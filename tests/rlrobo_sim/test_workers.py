@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +20,7 @@ from rlrobo_core.types import NO_ACTION, Form, ObservationBatch, RolloutRequest
 from rlrobo_sim.engines import RolloutEngines
 from rlrobo_sim.workers import Recipe, Workers
 from rlrobo_sim.workers.pool import SimulationLost
+from rlrobo_sim.workers.worker import bound_reads
 
 TASK = make_tasks("reach")["reach"]
 RECIPE = Recipe("reach", "default", 4, 1, 28, ("front",))
@@ -174,6 +178,26 @@ def test_a_worker_that_stalls_is_replaced_while_the_others_go_on(alone):
         # Nobody waited for the new process: the other worker was asked on meanwhile.
         after = [batch for batch in batches[2:] if 12 not in batch.observations.group_N]
         assert any(len(batch.observations) for batch in after)
+
+
+def test_a_worker_that_stops_in_the_middle_of_an_answer_is_replaced(alone):
+    with workers(deadline_s=3.0) as pool:
+        here, there = multiprocessing.Pipe()
+        bound_reads(here, 3.0)
+
+        def stop(step: int, _batch: ObservationBatch) -> None:
+            if step == 2:
+                pool.workers[0].process.send_signal(signal.SIGSTOP)
+                pool.workers[0].pipe.close()
+                pool.workers[0].pipe = here
+                os.write(there.fileno(), struct.pack("!i", 10_000) + b"the first bytes")
+
+        _, found = serve(pool, request(), stop)
+        there.close()
+        assert whole(found) == {12, 13, 14, 15}
+        assert all(alone[key] == outcome for key, outcome in found.items())
+        (news,) = pool.news
+        assert "worker 0 stopped in the middle of an answer for 3 s" in news
 
 
 def test_a_worker_that_fails_again_and_again_ends_the_run(monkeypatch):

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from rlrobo_core.tasks import Reach, make_task
 from rlrobo_core.types import RolloutRequest
-from rlrobo_policy.critic import FILE, Backbone, Critic
+from rlrobo_policy.critic import FILE, Backbone, Critic, load_critic
 from rlrobo_policy.policy import VlmPolicy, load_policy, shipped_checkpoint
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_sim.rollout import RolloutEngine
@@ -137,18 +137,6 @@ def test_a_warm_up_finds_values_beyond_what_an_update_may_move(simulator, tmp_pa
     )
     trainer.update(rich, 1.0, tmp_path)
     assert trainer.update(rich, 1.0, tmp_path)["value/mean"] > 0.5
-
-
-def test_rollouts_that_wait_may_wait_past_the_warm_up(simulator, tmp_path: Path) -> None:
-    policy = make_policy()
-    groups = rollouts(policy, simulator)
-    actions = sum(int(group.alive_GL.sum()) for group in groups)
-    trainer = make_trainer(policy, critic_warmup=1, min_actions=actions + 1)
-    before = weights(policy)
-    assert trainer.update(groups, 1.0, tmp_path)["optim/steps"] == 0.0
-    assert trainer.update(groups, 1.0, tmp_path)["optim/steps"] > 0.0
-    after = weights(policy)
-    assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize("critic", BACKBONES)
@@ -301,6 +289,19 @@ def test_a_critic_of_another_policy_is_refused(tmp_path: Path) -> None:
         other.load(tmp_path)
     with pytest.raises(ValueError, match=r"holds no critic.*algorithm:=ppo"):
         other.load(tmp_path / "nowhere")
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[: len(whole) // 2])
+    for load in (lambda: other.load(tmp_path), lambda: load_critic(make_policy(), tmp_path)):
+        with pytest.raises(ValueError, match=r"critic.safetensors is damaged .*another checkpoint"):
+            load()
+
+
+def test_a_run_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    """So that it can be begun again under the same name."""
+    for refused in ({"critic_from": "nowhere"}, {"process_reward": "nowhere"}):
+        with pytest.raises(ValueError, match="nowhere holds no"):
+            make_conductor(replace(small(tmp_path / "run", 1), **refused))
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -312,6 +313,7 @@ def test_a_critic_of_another_policy_is_refused(tmp_path: Path) -> None:
         ({"gamma": "nan"}, r"gamma:=nan"),
         ({"gae_lambda": 1.01}, r"gae_lambda:=1.01 .*\[0, 1\]: take 0.95"),
         ({"algorithm": "grpo", "critic_from": "x"}, r"critic_from:=x .*set algorithm:=ppo"),
+        ({"min_actions": 8}, r"min_actions:=8 .*algorithm:=ppo every step has: leave it out"),
     ],
 )
 def test_what_cannot_work_names_the_cure(options, message, tmp_path: Path) -> None:

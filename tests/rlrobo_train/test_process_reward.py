@@ -33,8 +33,15 @@ from rlrobo_train.config import TrainConfig
 from rlrobo_train.local import run_local
 from rlrobo_train.metrics import read_metrics
 from rlrobo_train.process_reward.labels import LabelConfig
-from rlrobo_train.process_reward.make import ProcessRewardConfig, learn, lesson
-from rlrobo_train.process_reward.measure import HeldOut, branch_order, branches, judged, measure
+from rlrobo_train.process_reward.make import ProcessRewardConfig, check, learn, lesson
+from rlrobo_train.process_reward.measure import (
+    HeldOut,
+    areas,
+    branch_order,
+    branches,
+    judged,
+    measure,
+)
 from rlrobo_train.process_reward.watched import Watched, of_expert, of_policy, watch
 from rlrobo_train.supervised import LessonConfig
 
@@ -188,6 +195,41 @@ def test_what_needs_both_kinds_is_not_told_of_one(learned, watched, held_out) ->
 
 
 # ---------------------------------------------------------------- what does not fit
+
+
+def test_one_that_is_made_anew_takes_the_place_of_the_form_before(made, learned, tmp_path) -> None:
+    shutil.copytree(made, tmp_path / "judge")
+    (tmp_path / "judge" / "process_reward.safetensors").touch()
+    with pytest.raises(ValueError, match="the form before .*make it anew"):
+        check_fits(tmp_path / "judge", ["reach"], learned.policy.spec)
+    learned.save(tmp_path / "judge", Card.load(made))
+    check_fits(tmp_path / "judge", ["reach"], learned.policy.spec)
+
+
+def test_what_progresses_faster_and_who_is_ahead_at_the_same_age_is_measured() -> None:
+    quick, slow = np.float32([0.2, 0.6, 0.9]), np.float32([0.1, 0.2, 0.3, 0.4, 0.7])
+    assert areas([quick, slow], np.array([True, False])) == {
+        "trajectories": 1.0, "equally_old_steps": 1.0
+    }  # fmt: skip
+    assert areas([quick, slow], np.array([False, True])) == {
+        "trajectories": 0.0, "equally_old_steps": 0.0
+    }  # fmt: skip
+    late, early = np.float32([0.1, 0.5]), np.float32([0.3, 0.4, 0.45])
+    told = areas([late, early], np.array([True, False]))
+    assert told == {"trajectories": 1.0, "equally_old_steps": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rollouts_from": Path("nowhere")}, "rollouts-from nowhere is not there"),
+        ({"task": "flip"}, r"flip.* no scripted expert.*--experts 0"),
+        ({"rollouts": 0, "experts": 0}, "nothing to learn from.*--rollouts"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused_before_anything_runs(options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        check(ProcessRewardConfig(**options))
 
 
 def test_a_model_of_another_kind_is_refused_with_the_cure(made: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ gain by. Scores are paired with their rollouts by id."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -28,6 +29,8 @@ from rlrobo_train.process_reward.watched import watch
 
 GAMMA = 0.9
 TASK = Reach(max_steps=4)
+EASY = Reach(max_steps=4, threshold=0.16)
+"""Where random actions sometimes succeed."""
 
 
 def group_of(reward_GL: np.ndarray, length_G: list[int], score: np.ndarray) -> RolloutGroup:
@@ -133,10 +136,10 @@ def scores(batch: ObservationBatch) -> ScoreBatch:
 
 
 def converse(
-    simulator: MujocoSimulator, form: Form, group_size: int
+    simulator: MujocoSimulator, form: Form, group_size: int, task: Reach = TASK
 ) -> list[tuple[ObservationBatch, ActionBatch]]:
     request = RolloutRequest(1, 0, "train", form, TASK.name, 0, (0, 1, 2), group_size, 0, 1.0)
-    engine = RolloutEngine(simulator, TASK, group_size)
+    engine = RolloutEngine(simulator, task, group_size)
     batch, said = engine.start(request), []
     while batch is not None:
         said.append((batch, answer(batch)))
@@ -185,7 +188,7 @@ def test_a_group_whose_score_was_lost_is_dropped_by_name(simulator) -> None:
 
 
 def test_metrics_say_whether_scores_go_with_success(simulator) -> None:
-    said = converse(simulator, "trajectory", 2)
+    said = converse(simulator, "trajectory", 2, EASY)
     buffer = heard(said)
     for batch, _ in said:
         buffer.add_scores(scores(batch))
@@ -208,7 +211,31 @@ def test_metrics_say_whether_scores_go_with_success(simulator) -> None:
     assert 0.5 < told["process/mean"] < 0.8 and told["process/reward"] > 0
     success_R = np.concatenate([buffer.succeeded(group) for group in groups])
     assert success_R.mean() == pytest.approx(np.mean([group.success for group in groups]))
-    assert (told["process/correlation"] != 0.0) == (0 < success_R.mean() < 1)
+    assert 0 < success_R.mean() < 1
+    scored = np.concatenate(
+        [
+            [group.score.seen_GL[g, alive_L].mean() for g, alive_L in enumerate(group.alive_GL)]
+            for group in groups
+            if group.score
+        ]
+    )
+    expected = np.corrcoef(scored, success_R)[0, 1]
+    assert told["process/correlation"] == pytest.approx(expected) != 0.0
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_score_that_knows_who_will_succeed_correlates_with_it(simulator, sign: float) -> None:
+    said = converse(simulator, "trajectory", 2, EASY)
+    buffer = heard(said)
+    for batch, _ in said:
+        buffer.add_scores(scores(batch))
+    knowing = []
+    for group in buffer.groups():
+        score_G1 = 0.5 + 0.4 * sign * (buffer.succeeded(group)[:, None] - 0.5)
+        score_GL = np.where(group.alive_GL, score_G1, 0.0).astype(np.float32)
+        knowing.append(replace(group, score=GroupScore(score_GL, score_GL)))
+    told = process_metrics(knowing, knowing, buffer)
+    assert told["process/correlation"] == pytest.approx(sign)
 
 
 def test_whole_trajectories_are_watched_and_one_with_a_gap_is_left_out(simulator) -> None:

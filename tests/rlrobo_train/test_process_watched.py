@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from rclpy.serialization import serialize_message
 from rlrobo_core.bag import BagWriter
 from rlrobo_core.ros.messages import to_msg
 from rlrobo_core.tasks import Reach
-from rlrobo_core.types import ActionBatch
+from rlrobo_core.types import HELD_OUT, ActionBatch
 from rlrobo_sim import datasets
 from rlrobo_sim.demonstrations import collect, expert_episodes
 from rlrobo_sim.mujoco import MujocoSimulator
@@ -52,7 +53,12 @@ def test_those_of_a_training_bag(simulator, ran, tmp_path: Path) -> None:
         0, 0, 0, none.astype(np.int64), none, none, none.reshape(0, 3),
         np.zeros((0, 3), np.float32), np.zeros((0, 8), np.float32),
     )  # fmt: skip
-    records = [*(moment.batch for moment in moments), silence]
+    shown = [moment.batch for moment in moments]
+    held_out = [
+        replace(it, request=replace(it.request, phase="eval", request_id=9, seed=HELD_OUT))
+        for it in shown
+    ]
+    records = [*shown, *held_out, silence]
     with BagWriter(tmp_path / "bag") as writer:
         for stamp, record in enumerate(records, 1):
             kind = type(record).__name__

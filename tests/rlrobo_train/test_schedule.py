@@ -89,6 +89,19 @@ def test_chances_and_rates_are_logged_and_drawn() -> None:
     assert sorted(series.label for series in chance.series) == sorted(TASKS)
 
 
+def test_tasks_and_bins_of_starts_are_drawn_apart() -> None:
+    tasks = {"smoothed_success/push": 0.5, "curriculum/push": 1.0}
+    bins = {"smoothed_success/push/0": 0.9, "smoothed_success/push/1": 0.1, "starts/push/0": 0.3}
+    row = tasks | bins | {"starts/push/1": 0.7, "starts/difficulty/push": 0.2}
+    rows = [row | {"iteration": float(i), "wall_s": 10.0 * i} for i in range(3)]
+    labels = {
+        panel.title: [series.label for series in panel.series] for panel in panels({"": [rows]})
+    }
+    assert labels["Curriculum: success of each task, smoothed"] == ["push"]
+    assert labels["Starts: success from each bin, smoothed, 0 the easiest"] == ["push/0", "push/1"]
+    assert labels["Starts: chance that one is of the bin"] == ["push/0", "push/1"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

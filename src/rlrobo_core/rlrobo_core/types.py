@@ -253,7 +253,7 @@ class ScoreBatch:
     rollout_N: NDArray[np.int32]
     step_N: NDArray[np.int32]
     score_N: NDArray[np.float32]
-    """f32[N] in [0, 1], how likely the rollout is on its way to success."""
+    """f32[N] in [0, 1], how far on its way to success the rollout is."""
 
     def __len__(self) -> int:
         return len(self.group_N)

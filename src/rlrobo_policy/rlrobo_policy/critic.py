@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 from transformers import Qwen2_5_VLForConditionalGeneration
@@ -87,9 +87,8 @@ class Critic(nn.Module):
                 f"{directory} holds no critic ({FILE}): name a checkpoint of a run with "
                 "algorithm:=ppo, or leave critic_from out and a new one learns (critic_warmup)"
             )
-        with safe_open(path, "pt") as file:
-            there = {"history": 0} | json.loads((file.metadata() or {}).get("spec", "{}"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        spec, weights = _read(path)
+        there = {"history": 0} | spec
         there.setdefault("base", "")  # files that are older than adapters' fingerprints lack it
         here = json.loads(json.dumps(self.spec))
         differences = [
@@ -108,13 +107,20 @@ class Critic(nn.Module):
         self.load_state_dict(weights, strict=False)
 
 
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Whose critic it is, and its weights."""
+    try:
+        with safe_open(path, "pt") as file:
+            spec = json.loads((file.metadata() or {}).get("spec", "{}"))
+            return spec, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}): name another checkpoint") from error
+
+
 def load_critic(policy: VlmPolicy, directory: Path) -> Critic:
     """The critic that the directory holds, on whichever backbone. ValueError as `Critic.load`."""
     path = directory / FILE
-    spec = {}
-    if path.is_file():
-        with safe_open(path, "pt") as file:
-            spec = json.loads((file.metadata() or {}).get("spec", "{}"))
+    spec = _read(path)[0] if path.is_file() else {}
     critic = Critic(policy, "separate" if spec.get("critic") == "separate" else "shared")
     critic.load(directory)
     return critic

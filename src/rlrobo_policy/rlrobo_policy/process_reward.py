@@ -152,6 +152,7 @@ class ProcessReward:
 
     def save(self, directory: Path, card: Card) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        (directory / OLD_HEAD).unlink(missing_ok=True)
         self.policy.save(directory)
         card.save(directory)
 

@@ -44,8 +44,8 @@ def make_conductor(config: TrainConfig, learners: Learners = ALONE) -> Conductor
         return _resumed(config, learners)
     _check_learners(config, learners)
     policy = _initial_policy(config)
-    run = _new_run(config, policy, learners)
-    return _conductor_class(config)(config, _trainer(config, policy, learners), run)
+    trainer = _trainer(config, policy, learners)
+    return _conductor_class(config)(config, trainer, _new_run(config, policy, learners))
 
 
 def _new_run(config: TrainConfig, policy: VlmPolicy, learners: Learners) -> RunDirectory:
@@ -71,6 +71,11 @@ def check(config: TrainConfig) -> None:
     if config.group_size < 2 and config.algorithm != "ppo" and config.mode == "train":
         raise ValueError(
             f"group_size:={config.group_size} compares a rollout with itself; take at least 2"
+        )
+    if config.min_actions and config.algorithm == "ppo":
+        raise ValueError(
+            f"min_actions:={config.min_actions} waits for groups that have something to teach, and "
+            "with algorithm:=ppo every step has: leave it out"
         )
     _check_discounts(config)
     _check_curriculum(config)

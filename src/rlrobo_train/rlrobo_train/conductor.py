@@ -150,21 +150,21 @@ class Conductor:
     def tick(self, now: float) -> Messages:
         """Call now and then: gives up stragglers, asks again where nothing comes.
 
-        GraphStalled where nothing came for ten times `stall_s`."""
+        GraphStalled where nothing came for ten times `silence_s`."""
         if self.done or self._buffer is None:
             return
         if self._buffer.closed:
             grace_s = self.config.stall_s if self._buffer.unscored else GRACE_S
             yield from self._finish_if(now - self._closed_at > grace_s)
-        elif now - self._alive > 10 * self.config.stall_s:
+        elif now - self._alive > 10 * self.config.silence_s:
             raise GraphStalled(
                 f"nothing came from simulation and policy for {now - self._alive:.0f} s: look "
                 "above for why they ended, or raise stall_s if they are only slow; the run can "
                 f"be continued with resume:={self.run.path}"
             )
-        elif now - self._heard > self.config.stall_s:
+        elif now - self._heard > self.config.silence_s:
             self._heard = now
-            self.progress.note(f"nothing came for {self.config.stall_s:.0f} s: asking again")
+            self.progress.note(f"nothing came for {self.config.silence_s:.0f} s: asking again")
             yield self._ask(self._buffer.request)
 
     def close(self) -> None:

@@ -132,8 +132,9 @@ class TrainConfig(PpoConfig, GrpoConfig, SearchConfig):
     resume: str = ""
     """Go on with this run."""
     stall_s: float = field(default=60.0, metadata={"range": (1.0, 1e6)})
-    """Ask again after this time without a message [s]; give up after ten times that. With
-    train_from:=topics the replay is over then."""
+    """Ask again after this time without a message [s], with workers after twice worker_deadline_s
+    if that is later; give up after ten times that. With train_from:=topics the replay is over
+    after stall_s."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -168,6 +169,12 @@ class TrainConfig(PpoConfig, GrpoConfig, SearchConfig):
     def groups(self) -> int:
         """Groups of one iteration."""
         return self.groups_per_iteration or max(16, self.num_envs // self.members)
+
+    @property
+    def silence_s(self) -> float:
+        """How long nothing may come before the graph is asked again [s]: with workers not before
+        one that stalls has been replaced, for then the others go on."""
+        return max(self.stall_s, 2 * self.worker_deadline_s) if self.workers else self.stall_s
 
     @property
     def grpo(self) -> GrpoConfig:

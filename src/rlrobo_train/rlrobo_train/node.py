@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
+
 from rlrobo_core.ros.nodes import Received, RecordNode
 from rlrobo_core.ros.parameters import declare_parameters
 from rlrobo_core.ros.running import run_and_exit
@@ -41,6 +43,7 @@ class TrainNode(RecordNode):
         )
         self.conductor = conductor or make_conductor(declare_parameters(self, TrainConfig))
         self.facts["messages_lost"] = 0
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._hear_of_workers, 10)
 
     def run(self) -> None:
         self._say(self.conductor.start())
@@ -69,6 +72,18 @@ class TrainNode(RecordNode):
         metrics = dict(self.conductor.metrics)  # a copy: an update may be adding to them
         self.facts |= {f"metrics/{key}": f"{value:.6g}" for key, value in metrics.items()}
         return super().ailment()
+
+    def _hear_of_workers(self, array: DiagnosticArray) -> None:
+        """How the simulation's processes fare (`workers:=N`) is logged with the rollouts: the
+        newest that it told, once a second. From the executor's thread."""
+        simulation = f"{self.get_namespace().rstrip('/')}/sim"
+        for status in array.status:
+            if status.name == simulation:
+                self.conductor.serving = {
+                    pair.key: float(pair.value)
+                    for pair in status.values
+                    if pair.key.startswith("workers/")
+                }
 
     def close(self) -> None:
         self.conductor.close()

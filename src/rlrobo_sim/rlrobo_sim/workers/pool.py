@@ -56,7 +56,7 @@ class Workers:
         self._sequence = 0
         self._began = self._ended = time.monotonic()
         own = replace(recipe, num_envs=recipe.num_envs // count)
-        self.workers = [Worker(index, own) for index in range(count)]
+        self.workers = [Worker(index, own, deadline_s) for index in range(count)]
         try:
             while any(worker.starting for worker in self.workers):
                 self._listen({})
@@ -134,6 +134,9 @@ class Workers:
     def _hear(self, worker: Worker, parts: dict[int, ObservationBatch]) -> None:
         try:
             reply = worker.receive()
+        except BlockingIOError:
+            self._replace(worker, f"stopped in the middle of an answer for {self._deadline_s:g} s")
+            return
         except (EOFError, OSError):
             self._replace(worker, worker.said_last)
             return

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -22,8 +24,9 @@ class Worker:
     pipe: Connection[Any, Any]
     process: subprocess.Popen[bytes]
 
-    def __init__(self, index: int, recipe: Recipe) -> None:
-        self.index, self.recipe = index, recipe
+    def __init__(self, index: int, recipe: Recipe, deadline_s: float) -> None:
+        """`deadline_s`: it may pause for so long in the middle of what it says [s]."""
+        self.index, self.recipe, self.deadline_s = index, recipe, deadline_s
         self.request: RolloutRequest | None = None
         """What it has still to run, of the request in progress."""
         self.running: tuple[int, ...] = ()
@@ -47,7 +50,8 @@ class Worker:
         self._send(what)
 
     def receive(self) -> Reply:
-        """What it says. EOFError or OSError where it has ended."""
+        """What it says. BlockingIOError where it stopped in the middle, EOFError or another OSError
+        where it has ended."""
         reply: Reply = self.pipe.recv()
         if self.starting:
             self.starting = False
@@ -97,6 +101,7 @@ class Worker:
     def _begin_process(self) -> None:
         """A fresh interpreter, never a fork: the parent may hold ROS threads and a GL context."""
         self.pipe, there = multiprocessing.Pipe()
+        bound_reads(self.pipe, self.deadline_s)
         with there:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "rlrobo_sim.workers.process", str(there.fileno())],
@@ -118,3 +123,13 @@ class Worker:
     def _send(self, what: Any) -> None:
         with contextlib.suppress(OSError):  # it has ended: whoever listens next finds out
             self.pipe.send(what)
+
+
+def bound_reads(pipe: Connection[Any, Any], seconds: float) -> None:
+    """From now on a read that gets nothing for so long is a BlockingIOError: `recv` waits for the
+    rest of a message that has begun."""
+    whole, part = divmod(seconds, 1.0)
+    with socket.socket(fileno=os.dup(pipe.fileno())) as end:
+        end.setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(whole), int(part * 1e6))
+        )

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from rlrobo_core.tasks import Task
 from rlrobo_core.types import HELD_OUT
 from rlrobo_policy.policy import VlmPolicy, default_start, load_policy
 from rlrobo_policy.process_reward import DIGITS, Card, ProcessReward, backbone_of
+from rlrobo_sim.experts import EXPERTS
 from rlrobo_sim.mujoco import MujocoSimulator
 from rlrobo_train.process_reward.labels import LabelConfig
 from rlrobo_train.process_reward.measure import HeldOut, branches, labelled, measure
@@ -95,11 +97,7 @@ class ProcessRewardConfig:
 def make(config: ProcessRewardConfig) -> tuple[ProcessReward, Card]:
     """A model that has learned and its card. ValueError where there is nothing to learn from."""
     tasks = make_tasks(config.task, config.variant)
-    if config.demonstrations_from and len(tasks) > 1:
-        raise ValueError(
-            f"a data set shows one task, and {config.task!r} is {len(tasks)}: name the one that "
-            "it shows, or leave demonstrations_from out"
-        )
+    check(config)
     model = ProcessReward(_load(config, tasks))
     lessons, held_out = [], {}
     for name, task in tasks.items():
@@ -110,6 +108,34 @@ def make(config: ProcessRewardConfig) -> tuple[ProcessReward, Card]:
         name: measure(model, task, held_out[name], config.labels) for name, task in tasks.items()
     }
     return model, Card(tuple(tasks), backbone_of(model.policy), measured, asdict(config))
+
+
+def check(config: ProcessRewardConfig) -> None:
+    """ValueError where the configuration cannot work."""
+    tasks = make_tasks(config.task, config.variant)
+    if config.demonstrations_from and len(tasks) > 1:
+        raise ValueError(
+            f"a data set shows one task, and {config.task!r} is {len(tasks)}: name the one that "
+            "it shows, or leave demonstrations_from out"
+        )
+    recorded = {
+        "rollouts-from": config.rollouts_from,
+        "demonstrations-from": config.demonstrations_from,
+    }
+    for name, path in recorded.items():
+        if path and not path.exists():
+            raise ValueError(f"--{name} {path} is not there: name a folder, or leave it out")
+    lacking = [name for name in tasks if name not in EXPERTS]
+    if config.experts and lacking:
+        raise ValueError(
+            f"task {', '.join(lacking)} has no scripted expert; those that have: "
+            f"{', '.join(EXPERTS)}. Leave the expert out with --experts 0"
+        )
+    if not (config.rollouts or config.experts or any(recorded.values())):
+        raise ValueError(
+            "nothing to learn from: set --rollouts or --experts, or name recordings with "
+            "--rollouts-from or --demonstrations-from"
+        )
 
 
 def learn(model: ProcessReward, lessons: Sequence[Lesson], config: ProcessRewardConfig) -> None:
@@ -193,9 +219,20 @@ class Arguments(ProcessRewardConfig):
     """Directory of the model."""
 
 
+def writable(directory: Path) -> None:
+    """ValueError where the model could not be kept."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise ValueError(f"--out {directory} cannot be written ({error}): name another") from error
+
+
 def main() -> None:
     arguments, began = tyro.cli(Arguments), time.monotonic()
     with spoken():
+        writable(arguments.out)
         model, card = make(arguments)
         model.save(arguments.out, card)
     print(f"wrote {arguments.out}, {time.monotonic() - began:.0f} s in all")

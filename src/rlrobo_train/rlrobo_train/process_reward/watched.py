@@ -82,6 +82,8 @@ def of_policy(
     simulator: Simulator, task: Task, policy: Policy, episodes: int, seed: int, temperature: float
 ) -> list[Watched]:
     """Episodes 0 … `episodes` - 1 of `seed`, as the policy samples them."""
+    if not episodes:
+        return []
     request = RolloutRequest(
         request_id=0,
         iteration=0,
@@ -126,7 +128,8 @@ def of_bags(path: Path, task: Task, cameras: int, image_size: int) -> list[Watch
     for bag in bags_in(path):
         recorded = (it.record for it in rollouts(open_bag(bag), print))
         batches = (it for it in recorded if isinstance(it, ObservationBatch))
-        found += watch(it for it in batches if parse_task(it.request.task)[0] == task.name)
+        requests = (it for it in batches if it.request.phase == "train")  # the others are held out
+        found += watch(it for it in requests if parse_task(it.request.task)[0] == task.name)
     wanted = (cameras, image_size, image_size, 3)
     if odd := [it for it in found if it.image_LC.shape[1:] != wanted]:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -78,16 +79,19 @@ def panels(groups: Groups) -> list[Panel]:
     ]
     if alone is not None:
         many[2] = _rewards(alone)
-        many += [_tasks(alone, title, prefix) for title, prefix in _OF_TASKS]
+        many += [_each(alone, title, keys) for title, keys in _OF_EACH]
     return [panel for panel in many if panel.series]
 
 
-_OF_TASKS = (
-    ("Success of each task in evaluations", "eval/success/"),
-    ("Success of each task's rollouts", "rollout/success/"),
-    ("Curriculum: success of each task, smoothed", "smoothed_success/"),
-    ("Curriculum: chance that a task is next", "curriculum/"),
+_OF_EACH = (
+    ("Success of each task in evaluations", r"eval/success/(.+)"),
+    ("Success of each task's rollouts", r"rollout/success/(.+)"),
+    ("Curriculum: success of each task, smoothed", r"smoothed_success/([^/]+)"),
+    ("Curriculum: chance that a task is next", r"curriculum/([^/]+)"),
+    ("Starts: success from each bin, smoothed, 0 the easiest", r"smoothed_success/(.+/\d+)"),
+    ("Starts: chance that one is of the bin", r"starts/(.+/\d+)"),
 )
+"""Titles, and the metrics that stand together; a group names each."""
 
 
 def spread_note(groups: Groups) -> str:
@@ -198,10 +202,10 @@ def _rewards(run: Run) -> Panel:
     return Panel("Return of an episode and its unweighted terms", drawn)
 
 
-def _tasks(run: Run, title: str, prefix: str) -> Panel:
-    keys = sorted({key for row in run for key in row if key.startswith(prefix)})
-    labels = [key.removeprefix(prefix) for key in keys]
-    drawn = [it for i, key in enumerate(keys) for it in _smoothed(run, key, labels[i], i)]
+def _each(run: Run, title: str, keys: str) -> Panel:
+    logged = sorted({key for row in run for key in row})
+    found = [match for key in logged if (match := re.fullmatch(keys, key))]
+    drawn = [it for i, match in enumerate(found) for it in _smoothed(run, match[0], match[1], i)]
     return Panel(title, drawn, unit="%")
 
 
