@@ -3,6 +3,9 @@
     ./rlrobo bench search --checkpoints runs/a/checkpoints/*      # of a run with algorithm:=ppo
     ./rlrobo bench search --checkpoints DIR --scorers likelihood --best-of 1 4 16
 
+A run keeps its first checkpoint and the last three: with checkpoint_every a third of its updates
+they spread over all of it.
+
 Every point is a whole evaluation without ROS on the same held-out episodes; N = 1 is the plain
 one. A point that is already in the output folder is not made again. Prints a table, draws success
 against N, a curve a checkpoint, and against updates, a curve an N, with 95% intervals.
@@ -11,7 +14,10 @@ against N, a curve a checkpoint, and against updates, a curve an N, with 95% int
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import shutil
+import sys
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -24,6 +30,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from rlrobo_core.errors import spoken
+from rlrobo_core.run_files import SPEC_FILE, SUMMARY_FILE
+from rlrobo_policy.spec import PolicySpec
 from rlrobo_train import local
 from rlrobo_train.config import TrainConfig
 from rlrobo_train.plots import COLORS
@@ -61,9 +70,13 @@ class Point(NamedTuple):
 
 
 def measure(point: Point, options: argparse.Namespace) -> None:
-    """One evaluation, unless it has been made."""
-    if (point.run / "summary.json").exists():
+    """One evaluation, unless it has been made; of one that was interrupted nothing is kept."""
+    if (point.run / SUMMARY_FILE).exists():
         return
+    shutil.rmtree(point.run, ignore_errors=True)
+    spec = PolicySpec.load(point.checkpoint)
+    if spec is None:
+        sys.exit(f"{point.checkpoint} holds no {SPEC_FILE}: name a checkpoint of a run")
     beside = max(1, options.num_envs // point.best_of) * point.best_of
     config = TrainConfig(
         mode="eval",
@@ -78,9 +91,22 @@ def measure(point: Point, options: argparse.Namespace) -> None:
         num_envs=beside,
         group_size=1,
         episodes=options.episodes,
+        cameras=spec.cameras,
+        proprioception="true" if spec.proprioception else "false",
+        image_size=spec.image_size,
+        codec=spec.codec,
         run_dir=str(point.run),
     )
-    local.run(config)
+    with spoken():
+        local.run(config)
+
+
+def folder(task: str, checkpoint: Path, scorer: str, n: int, options: argparse.Namespace) -> str:
+    """Of a point: another one for whatever makes its result another."""
+    settings = [options.reward, options.temperature, options.episodes, options.num_envs]
+    settings += [options.critic_from, options.process_reward, str(checkpoint.resolve())]
+    mark = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
+    return f"{task}_{checkpoint.name}_{scorer}_{n}_{mark}"
 
 
 def table(points: list[Point]) -> Table:
@@ -144,10 +170,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     grid = product(options.tasks, options.checkpoints, options.scorers, sorted(options.best_of))
-    points = [
-        Point(task, checkpoint, scorer, n, options.out / f"{task}_{checkpoint.name}_{scorer}_{n}")
-        for task, checkpoint, scorer, n in grid
-    ]
+    points = [Point(*it, options.out / folder(*it, options)) for it in grid]
     for point in points:
         measure(point, options)
     Console().print(table(points))

@@ -264,6 +264,13 @@ def main() -> None:
     names = [*options.variants, *added]
     if unknown := set(names) - set(variants):
         parser.error(f"unknown variants {sorted(unknown)}; choose from: {', '.join(variants)}")
+    judged = [name for name in names if JUDGE in variants[name].values()]
+    if judged and not options.process_reward:
+        parser.error(
+            f"{', '.join(judged)} need a process reward model: name one with --process-reward "
+            f"(`./rlrobo run rlrobo_train process_reward --task {options.task}` makes it), or "
+            "choose other --variants"
+        )
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     label = f"{options.task.replace(',', '-')}_{options.reward}"
