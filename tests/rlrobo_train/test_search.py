@@ -213,7 +213,9 @@ def test_an_evaluation_searches_and_says_so(trained: Path, policy, tmp_path: Pat
         if scorer == "process":
             chooses |= {"process_reward": str(tmp_path / "model")}
         found = judged(run, checkpoint=str(trained), **chooses)
-        assert found["search"] == {"best_of": 4, "scorer": scorer, "search_temperature": 1.0}
+        seen = {} if scorer == "likelihood" else {"reward": "dense"}
+        wanted = {"best_of": 4, "scorer": scorer, "search_temperature": 1.0} | seen
+        assert found["search"] == wanted
         assert found["episodes"] == 6 and (run / "eval.mp4").exists()
         assert [it["group"] for it in found["per_seed"]] == list(range(6))
         episodes = json.loads((run / "episodes" / "eval.json").read_text())["episodes"]

@@ -191,6 +191,18 @@ def test_what_is_examined() -> None:
         check(TrainConfig(shifts="camera"))
 
 
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("reach,push", "makes a model of one task, not of reach, push"),
+        ("flip", r"task:=flip has none; those that have: reach, .*checkpoint:=<dir>"),
+    ],
+)
+def test_a_warm_start_that_cannot_be_made_is_refused_before_it_begins(task, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        check(TrainConfig(task=task, warm_start="scratch"))
+
+
 def test_one_task_leaves_the_files_and_keys_of_one_task(tmp_path: Path) -> None:
     config = small(tmp_path / "one", task="reach_red", iterations=1, reward="sparse")
     path = run(config)

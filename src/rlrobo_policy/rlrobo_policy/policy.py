@@ -228,7 +228,7 @@ def shipped_checkpoint(tasks: Sequence[str]) -> Path:
         if task not in known:
             raise ValueError(
                 f"no warm start ships for task {task!r}, only for {', '.join(known)}: set "
-                "warm_start:=scratch or checkpoint:=<dir>"
+                "checkpoint:=<dir>, or warm_start:=scratch where the task has an expert"
             )
     return shipped / "all"
 

@@ -17,6 +17,7 @@ from rlrobo_core.task_set import make_tasks, widest_task
 from rlrobo_policy.policy import VlmPolicy, default_start, load_policy
 from rlrobo_policy.process_reward import backbone_of, check_fits
 from rlrobo_policy.search.policies import check_search
+from rlrobo_sim.experts import EXPERTS
 from rlrobo_sim.workers.pool import check_workers
 from rlrobo_train.checkpoint import MANIFEST, open_checkpoint
 from rlrobo_train.conductor import Conductor
@@ -101,14 +102,24 @@ def check(config: TrainConfig) -> None:
         raise ValueError(
             f"shifts:={config.shifts} belongs to an evaluation: leave it out, or set mode:=eval"
         )
-    if config.warm_start == "scratch" and len(config.tasks) > 1:
+    if config.warm_start == "scratch":
+        _check_scratch(config)
+    endless = not (config.minutes or config.iterations or config.train_from != "simulation")
+    if config.mode == "train" and endless:
+        raise ValueError("the run would never end: set minutes:= or iterations:=")
+
+
+def _check_scratch(config: TrainConfig) -> None:
+    if len(config.tasks) > 1:
         raise ValueError(
             f"warm_start:=scratch makes a model of one task, not of {', '.join(config.tasks)}; "
             "set checkpoint:=<dir>"
         )
-    endless = not (config.minutes or config.iterations or config.train_from != "simulation")
-    if config.mode == "train" and endless:
-        raise ValueError("the run would never end: set minutes:= or iterations:=")
+    if config.task not in EXPERTS and not config.checkpoint:
+        raise ValueError(
+            f"warm_start:=scratch imitates a scripted expert, and task:={config.task} has none; "
+            f"those that have: {', '.join(EXPERTS)}. Set checkpoint:=<dir>"
+        )
 
 
 def _check_discounts(config: TrainConfig) -> None:

@@ -109,7 +109,8 @@ class Examination:
             "scorer": config.scorer,
             "search_temperature": config.search_temperature,
         }
-        return {"search": search}
+        seen = {"reward": config.reward} if config.looks else {}
+        return {"search": search | seen}
 
     @property
     def rates(self) -> Rates:
