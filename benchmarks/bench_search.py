@@ -31,7 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rlrobo_core.errors import spoken
-from rlrobo_core.run_files import SPEC_FILE, SUMMARY_FILE
+from rlrobo_core.run_files import CHECKPOINTS, SPEC_FILE, SUMMARY_FILE
+from rlrobo_core.tasks import VARIANTS
 from rlrobo_policy.spec import PolicySpec
 from rlrobo_train import local
 from rlrobo_train.config import TrainConfig
@@ -46,18 +47,20 @@ class Point(NamedTuple):
     run: Path
 
     @property
-    def chosen_by(self) -> str:
-        return f"{self.task}, {self.scorer}"
-
-    @property
     def curve(self) -> str:
         """Against N."""
-        return f"{self.chosen_by}, update {self.updates}"
+        return f"{self.task}, {self.scorer}, {self.trained} {self.checkpoint.name}"
 
     @property
     def course(self) -> str:
         """Against updates."""
-        return f"{self.chosen_by}, N = {self.best_of}"
+        return f"{self.task}, {self.scorer}, {self.trained} N = {self.best_of}"
+
+    @property
+    def trained(self) -> str:
+        """The folder of its run, or the one that the checkpoint lies in."""
+        folder = self.checkpoint.resolve().parent
+        return folder.parent.name if folder.name == CHECKPOINTS else folder.name
 
     @property
     def updates(self) -> int:
@@ -95,6 +98,8 @@ def measure(point: Point, options: argparse.Namespace) -> None:
         proprioception="true" if spec.proprioception else "false",
         image_size=spec.image_size,
         codec=spec.codec,
+        history=spec.history,
+        variant=options.variant,
         run_dir=str(point.run),
     )
     with spoken():
@@ -103,7 +108,13 @@ def measure(point: Point, options: argparse.Namespace) -> None:
 
 def folder(task: str, checkpoint: Path, scorer: str, n: int, options: argparse.Namespace) -> str:
     """Of a point: another one for whatever makes its result another."""
-    settings = [options.reward, options.temperature, options.episodes, options.num_envs]
+    settings = [
+        options.variant,
+        options.reward,
+        options.temperature,
+        options.episodes,
+        options.num_envs,
+    ]
     settings += [options.critic_from, options.process_reward, str(checkpoint.resolve())]
     mark = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
     return f"{task}_{checkpoint.name}_{scorer}_{n}_{mark}"
@@ -153,6 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tasks", nargs="+", default=["reach"])
     parser.add_argument("--checkpoints", nargs="+", type=Path, required=True)
+    parser.add_argument("--variant", default="default", choices=VARIANTS)
     parser.add_argument(
         "--reward",
         default="sparse",

@@ -1,8 +1,8 @@
 """VLA-RL's ablations on our tasks: what each part of the method adds, over training seeds.
 
     ./rlrobo bench vla_rl --task pick_and_place --process-reward judge --minutes 30 --jobs 2
-    ./rlrobo bench vla_rl --variants full no_curriculum --seeds 0 1 2 3 4
-    ./rlrobo bench vla_rl --add my_variant algorithm=ppo value_coef=0.1
+    ./rlrobo bench vla_rl --process-reward judge --variants full no_curriculum --seeds 0 1 2 3 4
+    ./rlrobo bench vla_rl --variants ppo --add my_variant process_reward= value_coef=0.1
 
 Every run is a plain `python -m rlrobo_train.local` within the same limits, judged on the same
 held-out episodes; `--jobs` of them at a time share the cores. The variants are compared at equal
@@ -34,7 +34,7 @@ from rlrobo_core.intervals import SuccessRate, mean_interval
 from rlrobo_train.metrics import Row, read_metrics
 
 JUDGE = "--process-reward"
-"""Stands for the process reward model; without one nothing is rewarded by it."""
+"""Stands for the process reward model."""
 HELP = {"curriculum_starts": "frontier", "curriculum": "frontier", "process_reward": JUDGE}
 """What VLA-RL adds to a sparse reward."""
 FULL = {"algorithm": "ppo"} | HELP
@@ -157,13 +157,14 @@ def told(successes: list[float], episodes: int) -> dict[str, Any]:
 def difference(successes: list[float], others: list[float]) -> dict[str, Any]:
     """From the other's, seed by seed; the interval is over the seeds, and needs two."""
     each = [a - b for a, b in zip(successes, others, strict=True)]
-    mean, low, high = mean_interval(each) if len(each) > 1 else (each[0], *[float("nan")] * 2)
+    mean, low, high = mean_interval(each) if len(each) > 1 else (each[0], None, None)
     return {"mean": mean, "ci95": [low, high], "each": each}
 
 
 def shown(figure: dict[str, Any], sign: str = "") -> str:
-    low, high = (100 * bound for bound in figure["ci95"])
-    return f"{100 * figure['mean']:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
+    low, high = figure["ci95"]
+    of_seeds = "" if low is None else f" [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+    return f"{100 * figure['mean']:{sign}.1f}{of_seeds}"
 
 
 def table(rows: list[dict[str, Any]]) -> Table:

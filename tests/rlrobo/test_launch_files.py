@@ -289,6 +289,13 @@ def test_what_the_user_says_of_a_checkpoint_is_taken(checkpoint: Path, tmp_path:
     assert {values["task"] for values in of_node.values()} == {"slide"}
 
 
+def test_an_older_checkpoint_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    """Reach's was written before there was a choice of proprioception."""
+    given = [f"checkpoint:={default_start('tiny', ['reach'])}", "task:=push"]
+    of_node = parameters(FILES[0], tmp_path, *given)
+    assert of_node["rlrobo_train"]["proprioception"] == "false"
+
+
 def test_an_arm_acts_as_the_checkpoint_was_judged(checkpoint: Path, tmp_path: Path) -> None:
     of_node = {
         node.executable: values

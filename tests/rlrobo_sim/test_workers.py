@@ -181,9 +181,9 @@ def test_a_worker_that_stalls_is_replaced_while_the_others_go_on(alone):
 
 
 def test_a_worker_that_stops_in_the_middle_of_an_answer_is_replaced(alone):
-    with workers(deadline_s=3.0) as pool:
+    with workers(deadline_s=6.0) as pool:
         here, there = multiprocessing.Pipe()
-        bound_reads(here, 3.0)
+        bound_reads(here, 6.0)
 
         def stop(step: int, _batch: ObservationBatch) -> None:
             if step == 2:
@@ -197,7 +197,7 @@ def test_a_worker_that_stops_in_the_middle_of_an_answer_is_replaced(alone):
         assert whole(found) == {12, 13, 14, 15}
         assert all(alone[key] == outcome for key, outcome in found.items())
         (news,) = pool.news
-        assert "worker 0 stopped in the middle of an answer for 3 s" in news
+        assert "worker 0 stopped in the middle of an answer for 6 s" in news
 
 
 def test_a_worker_that_fails_again_and_again_ends_the_run(monkeypatch):

@@ -225,6 +225,7 @@ def test_what_progresses_faster_and_who_is_ahead_at_the_same_age_is_measured() -
         ({"rollouts_from": Path("nowhere")}, "rollouts-from nowhere is not there"),
         ({"task": "flip"}, r"flip.* no scripted expert.*--experts 0"),
         ({"rollouts": 0, "experts": 0}, "nothing to learn from.*--rollouts"),
+        ({"held_out": 0}, "--held-out 0 leaves nothing to judge"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused_before_anything_runs(options, message) -> None:

@@ -10,6 +10,8 @@ import yaml
 from rlrobo_core.run_files import CHECKPOINTS, CONFIG_FILE, SPEC_FILE
 
 OF_THE_CHECKPOINT = ("codec", "image_size", "cameras", "proprioception", "history")
+OLDER = {"proprioception": False, "history": 0}
+"""What files mean that do not say it: they are older than the choice."""
 OF_ITS_RUN = ("task", "variant", "reward", "model", "eval_temperature")
 
 
@@ -21,7 +23,8 @@ def trained(checkpoint: str) -> dict[str, Any]:
         return {}
     folder = path.resolve()
     of_run = folder.parent.parent / CONFIG_FILE if folder.parent.name == CHECKPOINTS else None
-    return _told(folder / SPEC_FILE, OF_THE_CHECKPOINT) | _told(of_run, OF_ITS_RUN)
+    spec = _told(folder / SPEC_FILE, OF_THE_CHECKPOINT)
+    return (OLDER | spec if spec else {}) | _told(of_run, OF_ITS_RUN)
 
 
 def _told(file: Path | None, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -107,12 +107,13 @@ class Critic(nn.Module):
         self.load_state_dict(weights, strict=False)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Whose critic it is, and its weights."""
+def _read(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Whose critic it is, and its weights, unless they are not asked for."""
     try:
         with safe_open(path, "pt") as file:
             spec = json.loads((file.metadata() or {}).get("spec", "{}"))
-            return spec, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if weights else ()
+            return spec, {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}): name another checkpoint") from error
 
@@ -120,7 +121,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 def load_critic(policy: VlmPolicy, directory: Path) -> Critic:
     """The critic that the directory holds, on whichever backbone. ValueError as `Critic.load`."""
     path = directory / FILE
-    spec = _read(path)[0] if path.is_file() else {}
+    spec = _read(path, weights=False)[0] if path.is_file() else {}
     critic = Critic(policy, "separate" if spec.get("critic") == "separate" else "shared")
     critic.load(directory)
     return critic

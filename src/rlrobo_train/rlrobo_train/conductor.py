@@ -159,7 +159,8 @@ class Conductor:
         elif now - self._alive > 10 * self.config.silence_s:
             raise GraphStalled(
                 f"nothing came from simulation and policy for {now - self._alive:.0f} s: look "
-                "above for why they ended, or raise stall_s if they are only slow; the run can "
+                "above for why they ended, or raise stall_s (with workers, worker_deadline_s) if "
+                "they are only slow; the run can "
                 f"be continued with resume:={self.run.path}"
             )
         elif now - self._heard > self.config.silence_s:

@@ -17,6 +17,8 @@ from rlrobo_train.schedule import Curriculum
 from rlrobo_train.trainer import UpdateConfig
 
 Algorithm = Literal["grpo", "branch_grpo", "ppo"]
+WORKER_START_S = 60.0
+"""A new simulation process is expected to speak after this time [s]."""
 U = TypeVar("U", bound=UpdateConfig)
 
 
@@ -132,8 +134,8 @@ class TrainConfig(PpoConfig, GrpoConfig, SearchConfig):
     resume: str = ""
     """Go on with this run."""
     stall_s: float = field(default=60.0, metadata={"range": (1.0, 1e6)})
-    """Ask again after this time without a message [s], with workers after twice worker_deadline_s
-    if that is later; give up after ten times that. With train_from:=topics the replay is over
+    """Ask again after this time without a message [s], with workers not before a minute after
+    worker_deadline_s; give up after ten times that. With train_from:=topics the replay is over
     after stall_s."""
 
     @property
@@ -173,8 +175,9 @@ class TrainConfig(PpoConfig, GrpoConfig, SearchConfig):
     @property
     def silence_s(self) -> float:
         """How long nothing may come before the graph is asked again [s]: with workers not before
-        one that stalls has been replaced, for then the others go on."""
-        return max(self.stall_s, 2 * self.worker_deadline_s) if self.workers else self.stall_s
+        one that stalls has been replaced and the new one has begun."""
+        replaced_s = self.worker_deadline_s + WORKER_START_S
+        return max(self.stall_s, replaced_s) if self.workers else self.stall_s
 
     @property
     def grpo(self) -> GrpoConfig:

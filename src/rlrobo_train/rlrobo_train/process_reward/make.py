@@ -131,6 +131,10 @@ def check(config: ProcessRewardConfig) -> None:
             f"task {', '.join(lacking)} has no scripted expert; those that have: "
             f"{', '.join(EXPERTS)}. Leave the expert out with --experts 0"
         )
+    if config.held_out < 1:
+        raise ValueError(
+            f"--held-out {config.held_out} leaves nothing to judge the model by: take 1 or more"
+        )
     if not (config.rollouts or config.experts or any(recorded.values())):
         raise ValueError(
             "nothing to learn from: set --rollouts or --experts, or name recordings with "
@@ -232,6 +236,7 @@ def writable(directory: Path) -> None:
 def main() -> None:
     arguments, began = tyro.cli(Arguments), time.monotonic()
     with spoken():
+        check(arguments)
         writable(arguments.out)
         model, card = make(arguments)
         model.save(arguments.out, card)
