@@ -32,7 +32,7 @@ from rlrobo_policy.vlm import Vlm
 class Lesson:
     """S questions about each of K frames, with their answers."""
 
-    image_KC: Sequence[NDArray[np.uint8]]
+    image_KC: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
     """K times u8[C, H, W, 3], in one array or wherever they lie; lessons may share them."""
     text_KS: Sequence[tuple[str, ...]]
     answer_KSD: NDArray[np.floating[Any]]
